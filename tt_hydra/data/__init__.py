@@ -1,0 +1,1 @@
+"""Data: sources, feature schema, splits, featurizer, batches."""
