@@ -1,0 +1,1 @@
+"""Figures: ranking against labels, approximate against exact search, latency, and how sure they are."""
