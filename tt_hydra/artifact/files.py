@@ -1,0 +1,127 @@
+"""Files that are either whole or absent: durable writes, sizes, checksums, and disk errors that a user can act on."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tt_hydra.errors import TTHydraError
+
+CHUNK = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
+_FULL_TEXTS = ("No space left on device", "Disk quota exceeded", "File too large")
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every file under ``folder`` by its relative POSIX path, sorted."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes readable JSON with a stable order of keys as given."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def sync_tree(folder: Path) -> None:
+    """Forces every file and every folder under ``folder``, itself included, to the disk."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            _sync(Path(parent) / name)
+        _sync(Path(parent))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(unfinished: Path, final: Path) -> None:
+    """Makes a finished folder visible under its final name in one step that survives a power cut.
+
+    Raises:
+        OSError: ``final`` exists and is not empty, or the disk refuses.
+    """
+    sync_tree(unfinished)
+    unfinished.replace(final)
+    _sync(final.parent)
+
+
+def remove_tree(folder: Path) -> None:
+    """Removes a folder so that an interruption cannot leave it half there under its own name."""
+    doomed = folder.with_name(f"{folder.name}.removed-{uuid.uuid4().hex[:8]}")
+    folder.replace(doomed)
+    shutil.rmtree(doomed)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Gives a file a second name (a hard link, no bytes spent), or copies it where the file system refuses links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def readable(size: float) -> str:
+    """A number of bytes for people: ``1.5 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+@contextmanager
+def disk_errors(folder: Path, what: str, kind: type[TTHydraError]) -> Iterator[None]:
+    """Turns a full disk or a refused permission under ``folder`` into one clear error.
+
+    Libraries that write through native code report a full disk in their own exception types; they are known by their text.
+
+    Raises:
+        TTHydraError: of the given ``kind``, naming the path and what to do.
+    """
+    try:
+        yield
+    except TTHydraError:
+        raise
+    except Exception as error:
+        message = _disk_message(error, folder)
+        if message is None:
+            raise
+        raise kind(f"{what}: {message}") from error
+
+
+def _disk_message(error: Exception, folder: Path) -> str | None:
+    number = error.errno if isinstance(error, OSError) else None
+    named = getattr(error, "filename", None)
+    ours = named is None or Path(os.fsdecode(named)).absolute().is_relative_to(folder.absolute())
+    if number in _FULL or any(text in str(error) for text in _FULL_TEXTS):
+        return (
+            f"the disk is full or over quota while writing {named or folder} ({error}). Make room (`python -m tt_hydra store` "
+            "shows what can go), or set TT_HYDRA_OUTPUTS to a larger disk; the same command then continues"
+        )
+    if number in DENIED and ours:
+        return f"no permission for {named or folder} ({error}). Make it writable, or set TT_HYDRA_OUTPUTS to a folder of yours"
+    if number in _NO_FOLDER and ours:
+        return f"{named or folder} cannot be a folder ({error}). Move the file that is in its way, or set TT_HYDRA_OUTPUTS elsewhere"
+    return None
