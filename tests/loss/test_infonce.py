@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from tt_hydra.contracts import Targets
+from tt_hydra.errors import ConfigError
+from tt_hydra.loss.infonce import InfoNCE
+
+QUERIES = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+ITEMS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+TAU = torch.tensor(0.5)
+
+
+def targets(positive: list[int], excluded: list[tuple[int, int]] = (), items: int = 3, weight: list[float] | None = None) -> Targets:
+    mask = torch.zeros(len(positive), items, dtype=torch.bool)
+    for row, column in excluded:
+        mask[row, column] = True
+    return Targets(torch.tensor(positive), mask, torch.zeros(items), torch.tensor(weight or [1.0] * len(positive)))
+
+
+def test_value_on_two_queries_and_three_items() -> None:
+    """Scores / 0.5: query 0 has (2, 0, 2) with positive 0, query 1 has (0, 2, 2) with positive 1."""
+    expected = math.log(2 * math.e**2 + 1) - 2
+    output = InfoNCE()(QUERIES, ITEMS, targets([0, 1]), TAU)
+    assert output.loss.item() == pytest.approx(expected, abs=1e-6)
+    assert output.positive_similarity.item() == 1.0
+    assert output.hardest_negative_similarity.item() == 1.0
+
+
+def test_excluded_candidates_do_not_count() -> None:
+    """Without item 2 only (2, 0) is left for query 0; query 1 keeps (0, 2, 2)."""
+    first, second = math.log1p(math.exp(-2)), math.log(2 + math.exp(-2))
+    output = InfoNCE()(QUERIES, ITEMS, targets([0, 1], [(0, 2)]), TAU)
+    assert output.loss.item() == pytest.approx((first + second) / 2, abs=1e-6)
+    assert output.hardest_negative_similarity.item() == 0.5
+
+
+def test_weights() -> None:
+    first, second = math.log1p(math.exp(-2)), math.log(2 + math.exp(-2))
+    output = InfoNCE()(QUERIES, ITEMS, targets([0, 1], [(0, 2)], weight=[3.0, 1.0]), TAU)
+    assert output.loss.item() == pytest.approx((3 * first + second) / 4, abs=1e-6)
+
+
+def test_two_sides_with_a_shared_item() -> None:
+    """Queries 0 and 2 have item 0: in its direction the other is no negative, so both pick among themselves and query 1.
+
+    Scores: query 0 (1, 0), query 1 (0, 1), query 2 (1, 1) on items 0 and 1, temperature 1. Query 2 also knows item 1 (excluded), so
+    query 2 has no negative, and item 1 has only query 0 against query 1.
+    """
+    queries, items = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), torch.eye(2)
+    batch = targets([0, 1, 0], [(2, 1)], items=2)
+    to_items = math.log1p(math.exp(-1))
+    to_queries = math.log1p(math.exp(-1))
+    one = torch.tensor(1.0)
+    assert InfoNCE()(queries, items, batch, one).loss.item() == pytest.approx(to_items, abs=1e-6)
+    assert InfoNCE(symmetric=True)(queries, items, batch, one).loss.item() == pytest.approx((to_items + to_queries) / 2, abs=1e-6)
+
+
+def brute_force_item_side(queries: Tensor, items: Tensor, batch: Targets, tau: float) -> float:
+    scores, total, weights = queries @ items.T / tau, 0.0, 0.0
+    positive = batch.positive.tolist()
+    for row, item in enumerate(positive):
+        others = [j for j in range(len(positive)) if positive[j] != item and not batch.excluded[j, item]]
+        if others:
+            against = [scores[j, item].item() for j in [row, *others]]
+            total += batch.weight[row].item() * (math.log(sum(map(math.exp, against))) - scores[row, item].item())
+            weights += batch.weight[row].item()
+    return total / weights
+
+
+def test_two_sides_are_the_mean_of_both_directions() -> None:
+    generator = torch.Generator().manual_seed(3)
+    queries, items = torch.randn(12, 4, generator=generator), torch.randn(9, 4, generator=generator)
+    positive = torch.randint(0, 6, (12,), generator=generator)
+    excluded = torch.rand(12, 9, generator=generator) < 0.3
+    excluded[torch.arange(12), positive] = False
+    batch = Targets(positive, excluded, torch.zeros(9), torch.rand(12, generator=generator))
+    tau = torch.tensor(0.7)
+    expected = (InfoNCE()(queries, items, batch, tau).loss.item() + brute_force_item_side(queries, items, batch, 0.7)) / 2
+    assert InfoNCE(symmetric=True)(queries, items, batch, tau).loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_item_side_leaves_its_input_alone() -> None:
+    batch = targets([0, 1])
+    InfoNCE(symmetric=True)(QUERIES, ITEMS, batch, TAU)
+    assert not batch.excluded.any()
+
+
+def test_chunk_size_is_checked() -> None:
+    with pytest.raises(ConfigError, match=r"loss\.chunk_size"):
+        InfoNCE(chunk_size=0)

@@ -1,0 +1,67 @@
+"""InfoNCE: each query picks its positive out of the candidates, and with two sides each positive picks its query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tt_hydra.contracts import LossOutput, Targets
+from tt_hydra.loss.logits import DEFAULT_CHUNK, check_chunk_size, softmax_loss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InfoNCE:
+    """Softmax cross-entropy over shared candidates (van den Oord et al. 2018), two-sided as in CLIP (Radford et al. 2021).
+
+    The value grows with the number of candidates (log of it for random vectors), so losses of different batch sizes are not comparable;
+    as a mean over rows its gradient does not grow with the batch.
+
+    Attributes:
+        symmetric: average with the direction in which each positive item picks its query among the batch's queries. A query that has the
+            same item as positive, or for which the item is excluded, is no negative there. Negatives that are nobody's positive
+            take no part in that direction, so it needs a sampler with ``in_batch`` or the whole catalogue.
+        chunk_size: scores held at once, which bounds memory; results do not depend on it beyond rounding.
+    """
+
+    symmetric: bool = False
+    chunk_size: int = DEFAULT_CHUNK
+
+    def __post_init__(self) -> None:
+        check_chunk_size(self.chunk_size)
+
+    @property
+    def uses_temperature(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def uses_log_q(self) -> bool:
+        """False: scores are not corrected for how candidates were sampled."""
+        return False
+
+    def __call__(self, queries: Tensor, items: Tensor, targets: Targets, temperature: Tensor) -> LossOutput:
+        """The weighted mean over the rows that have a negative; the similarities are those of the query's direction.
+
+        Args:
+            queries: ``(batch, dim)``.
+            items: ``(items, dim)``.
+            targets: positives, exclusions and weights.
+            temperature: scalar.
+        """
+        forward = softmax_loss(queries, items, targets, temperature, chunk_size=self.chunk_size)
+        if not self.symmetric:
+            return forward
+        backward = softmax_loss(items[targets.positive], queries, item_side(targets), temperature, chunk_size=self.chunk_size)
+        return LossOutput((forward.loss + backward.loss) / 2, forward.positive_similarity, forward.hardest_negative_similarity)
+
+
+def item_side(targets: Targets) -> Targets:
+    """The targets seen from each row's positive item, whose candidates are the ``batch`` queries."""
+    positive = targets.positive
+    same_item = positive[:, None] == positive[None, :]
+    excluded = targets.excluded[:, positive].T | same_item
+    excluded.fill_diagonal_(False)
+    own = torch.arange(len(positive), device=positive.device)
+    return Targets(own, excluded, torch.zeros_like(targets.weight), targets.weight)
