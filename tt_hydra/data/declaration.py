@@ -161,6 +161,8 @@ class SplitSpec:
         check_share("split.test", self.test)
         if self.kind == "temporal" and self.test_from is None:
             raise ConfigError("split.kind=temporal needs split.test_from: the first moment of the test part, such as '2024-06-01'")
+        if self.kind != "temporal" and not (self.valid_from is None and self.test_from is None):
+            raise ConfigError(f"split.valid_from and split.test_from are read by split.kind=temporal only; got split.kind={self.kind}")
         if self.kind == "random" and self.valid + self.test >= 1:
             raise ConfigError(f"split.valid={self.valid} and split.test={self.test} leave nothing to train on")
 

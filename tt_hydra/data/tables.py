@@ -18,7 +18,9 @@ TimeUnit = Literal["us", "step"]
 class Tables:
     """A source, read and checked.
 
-    Every ``query`` and ``item`` of the interactions is an ``id`` of the queries and of the items; ids are distinct strings.
+    Every ``query`` and ``item`` of the interactions is an ``id`` of the queries and of the items; ids are distinct strings. Feature
+    columns are typed by their kind: text and categorical String, multi String (see ``FeatureSpec.sep``) or List[String], numeric
+    Float64, time Int64 microseconds since 1970 UTC; a missing value is null, also where the source has NaN; a missing text is empty.
 
     Attributes:
         queries: ``id`` (String) and the feature columns under their declared names.
@@ -26,7 +28,7 @@ class Tables:
         interactions: ``query``, ``item`` (String), in the order of the source's rows, and where the source has them ``time`` (Int64,
             see ``time_unit``), ``weight`` (Float32), ``text`` (String), ``split`` (String: train, valid, test), ``negatives``
             (List[String] of item ids) and the context columns. A column is absent rather than full of nulls.
-        declaration: what the columns mean; a feature may also name ``id``, the id column itself.
+        declaration: what the columns mean. An id that is also a feature is there twice, as ``id`` and under its own name.
         counts: what was dropped, deduplicated or missing while reading, for the log; zeros are left out.
         fingerprint: hash of the contents and of the declaration, equal wherever the files lie.
         display: column of ``items`` to print as a result's title, or None.
