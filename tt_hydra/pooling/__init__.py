@@ -1,0 +1,1 @@
+"""Poolings: a masked sequence of vectors becomes one vector."""

@@ -1,0 +1,1 @@
+"""Towers: the features of one side become vectors of the shared dimension."""

@@ -1,0 +1,56 @@
+"""The tower of one side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from tt_hydra.contracts import Features, History, Kind, SideSchema
+from tt_hydra.tower.features import FeatureEncoder
+from tt_hydra.tower.projection import Projection
+from tt_hydra.tower.spec import Head, HistoryEncoder, Layout
+
+
+class SideTower(nn.Module):
+    """Features, histories, projection.
+
+    A side whose only feature is one pretrained text of the shared dimension has no projection at all.
+
+    Attributes:
+        features: encoder of everything but histories.
+        dim: dimension of the result.
+    """
+
+    def __init__(self, schema: SideSchema, features: FeatureEncoder, histories: list[HistoryEncoder], dim: int, head: Head) -> None:
+        super().__init__()
+        self.features, self.dim = features, dim
+        self.history_names = [feature.name for feature in schema.of(Kind.HISTORY)]
+        self.histories = nn.ModuleList(histories)
+        self.projection = None if _bare(schema, features, dim, head) else Projection(_layout(features, histories), dim, head)
+
+    def forward(self, features: Features, texts: Tensor | None, encode_items: Callable[[Features], Tensor]) -> Tensor:
+        """Vectors ``(rows, dim)``.
+
+        Args:
+            features: rows of this side.
+            texts: their texts' vectors, see ``FeatureEncoder.text_vectors``.
+            encode_items: feature vectors of the items that histories name.
+        """
+        parts = [self.features(features, texts)] if self.features.layout else []
+        for name, encode in zip(self.history_names, self.histories, strict=True):
+            history = cast(History, features.values[name])
+            parts.append(encode(history.positions, encode_items(history.items)).float())
+        joined = torch.cat(parts, dim=1)
+        return joined if self.projection is None else cast(Tensor, self.projection(joined))
+
+
+def _layout(features: FeatureEncoder, histories: list[HistoryEncoder]) -> Layout:
+    return (*features.layout, *(block for history in histories for block in history.layout))
+
+
+def _bare(schema: SideSchema, features: FeatureEncoder, dim: int, head: Head) -> bool:
+    one_text = schema.only_text and len(features.layout) == 1
+    return one_text and features.layout[0].pretrained and features.width == dim and not head.hidden_dims

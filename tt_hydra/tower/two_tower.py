@@ -1,0 +1,284 @@
+"""Both towers as one module: the shared dimension, the metric, shared weights and the items' text cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tt_hydra.contracts import Features, Kind, Metric, Pooling, Schema, Side, SideSchema, Tokenizer
+from tt_hydra.errors import BundleError, ConfigError
+from tt_hydra.tower.features import FeatureEncoder
+from tt_hydra.tower.side import SideTower
+from tt_hydra.tower.spec import TowerSpec
+
+__all__ = ["Tie", "TowerSpec", "TwoTower", "unit"]
+
+logger = logging.getLogger(__name__)
+
+Tie = bool | Literal["auto"]
+SIDES: tuple[Side, Side] = ("query", "item")
+TINY = 1e-12
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length 1 in float32; a zero vector stays zero and passes no gradient."""
+    vectors = vectors.float()
+    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    real = norms > TINY
+    return torch.where(real, vectors / torch.where(real, norms, 1.0), 0.0)
+
+
+class TwoTower(nn.Module):
+    """A query tower and an item tower that meet in ``dim`` dimensions.
+
+    A history's items go through the item side's feature encoders, so both sides read the same tables. Texts of those items
+    (and the item tower's own, where its text encoder is frozen) come from ``set_item_text`` where rows are known and the encoder
+    is pretrained; otherwise they are encoded on the spot. Neither passes a gradient to a pretrained encoder.
+
+    Attributes:
+        dim: dimension of the vectors.
+        metric: similarity that they are made for; ``cosine`` vectors have length 1.
+        tokenizers: by side; a side without text has none.
+        texts: names of each side's text features; tied sides may name theirs differently.
+    """
+
+    item_text: Tensor | None
+
+    def __init__(
+        self, towers: Mapping[Side, SideTower], tokenizers: Mapping[Side, Tokenizer], schema: Schema, metric: Metric, num_items: int
+    ) -> None:
+        super().__init__()
+        self.towers = nn.ModuleDict({str(side): tower for side, tower in towers.items()})
+        self.tokenizers = dict(tokenizers)
+        self.metric, self.num_items = metric, num_items
+        self.dim = self._side("item").dim
+        self.texts = {side: [feature.name for feature in schema.side(side).of(Kind.TEXT)] for side in SIDES}
+        self.register_buffer("item_text", None, persistent=False)
+
+    @classmethod
+    def build(  # noqa: PLR0913
+        cls,
+        *,
+        query: TowerSpec,
+        item: TowerSpec,
+        schema: Schema,
+        text_pooling: Pooling,
+        history_pooling: Pooling,
+        embedding_dim: int | None,
+        metric: Metric,
+        num_items: int,
+        tie: Tie = "auto",
+        assets: Path | None = None,
+    ) -> TwoTower:
+        """Makes both towers with fresh (or pretrained) weights.
+
+        Args:
+            query: what the query side is built from.
+            item: the same of the item side.
+            schema: features of both sides.
+            text_pooling: joins token vectors.
+            history_pooling: joins item vectors.
+            embedding_dim: shared dimension; None for the text encoder's own width, or ``feature_dim`` where none is pretrained.
+            metric: similarity of the vectors.
+            num_items: size of the catalogue.
+            tie: whether one set of weights serves both sides; ``auto``: where both have the same tower and only text.
+            assets: folder of ``save_assets``, to rebuild a model without hub and package; weights then come from a state.
+
+        Raises:
+            ConfigError: the sides cannot share weights though ``tie`` asks for it, or a side has no feature.
+        """
+        specs: dict[Side, TowerSpec] = {"query": query, "item": item}
+        tied = _tied(specs, schema, tie)
+        folders = {side: None if assets is None else assets / ("item" if tied else side) for side in SIDES}
+        encoders = {
+            side: _features(specs[side], schema.side(side), text_pooling, folders[side]) for side in SIDES if side == "item" or not tied
+        }
+        dim = embedding_dim or _own_width(specs, encoders)
+        towers: dict[Side, SideTower] = {}
+        for side, encoder in encoders.items():
+            own, spec = schema.side(side), specs[side]
+            histories = [spec.history_encoder(encoders["item"].layout, history_pooling) for _ in own.of(Kind.HISTORY)]
+            towers[side] = SideTower(own, encoder, histories, dim, spec.head)
+            for note in spec.notes(own):
+                logger.info("%s: %s", "both towers" if tied else f"{side} tower", note)
+        tokenizers = {side: specs[side].tokenizer(side, folders[side]) for side in SIDES if schema.side(side).of(Kind.TEXT)}
+        return cls(towers, tokenizers, schema, metric, num_items)
+
+    @property
+    def tied(self) -> bool:
+        """Whether one set of weights serves both sides."""
+        return "query" not in self.towers
+
+    @property
+    def needs_item_text(self) -> bool:
+        """Whether ``set_item_text`` spares work: the items' texts have a pretrained encoder, and a history or a frozen tower reads them."""
+        encoder = self._side("item").features.text
+        return encoder is not None and encoder.pretrained and (not encoder.trained or bool(self._side("query").histories))
+
+    @property
+    def item_text_changes(self) -> bool:
+        """Whether training makes the cached item texts stale, so that they are worth refreshing."""
+        encoder = self._side("item").features.text
+        return self.needs_item_text and encoder is not None and encoder.trained
+
+    def embed_queries(self, features: Features) -> Tensor:
+        """Query vectors ``(rows, dim)``; of length 1, in float32, where the metric is cosine."""
+        tower = self._side("query")
+        encoder = tower.features.text
+        frozen = encoder is not None and encoder.pretrained and not encoder.trained
+        names = self.texts["query"]
+        texts = _without_gradient(tower.features, features, names) if frozen else tower.features.text_vectors(features, names)
+        return self._finish(tower(features, texts, self._history_items))
+
+    def embed_items(self, features: Features) -> Tensor:
+        """Item vectors ``(rows, dim)``; of length 1, in float32, where the metric is cosine."""
+        tower = self._side("item")
+        return self._finish(tower(features, self._item_texts(features, for_history=False), self._history_items))
+
+    @torch.no_grad()
+    def item_text_vectors(self, features: Features) -> Tensor:
+        """The items' text vectors ``(rows, texts * text width)``, for ``set_item_text``.
+
+        Raises:
+            ValueError: the item side has no text.
+        """
+        vectors = _without_gradient(self._side("item").features, features, self.texts["item"])
+        if vectors is None:
+            raise ValueError("the item side has no text")
+        return vectors
+
+    def set_item_text(self, vectors: Tensor | None) -> None:
+        """Caches the catalogue's text vectors, ``(num_items, texts * text width)``; None forgets them.
+
+        Raises:
+            ValueError: the shape is another.
+        """
+        encoder = self._side("item").features.text
+        width = 0 if encoder is None else encoder.width * len(self.texts["item"])
+        if vectors is not None and vectors.shape != (self.num_items, width):
+            raise ValueError(f"item text vectors have shape {tuple(vectors.shape)}; expected {(self.num_items, width)}")
+        device = next(self.parameters()).device
+        self.item_text = None if vectors is None else vectors.detach().to(device)
+
+    def parameter_groups(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Optimizer groups over everything that is trained.
+
+        Biases and norms are not decayed; a pretrained encoder's layers have learning rates of their own.
+        """
+        scales = self._lr_scales()
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                groups.setdefault((scales.get(name, 1.0), parameter.ndim > 1), []).append(parameter)
+        return [
+            {"params": parameters, "lr": learning_rate * scale, "weight_decay": weight_decay if decayed else 0.0}
+            for (scale, decayed), parameters in groups.items()
+        ]
+
+    def state_for(self, side: Side) -> dict[str, Tensor]:
+        """The weights that one side needs to embed alone.
+
+        A query side with a history needs the item side's feature encoders too; tied towers give the same for both sides. The
+        union of both sides' states is ``state_dict()``.
+        """
+        prefixes = self._prefixes(side)
+        return {name: value for name, value in self.state_dict().items() if name.startswith(prefixes)}
+
+    def load_side(self, side: Side, state: Mapping[str, Tensor]) -> None:
+        """Loads what ``state_for`` gave; the other side's remaining weights stay as they are.
+
+        Raises:
+            BundleError: a weight is missing, unknown or of another shape.
+        """
+        own = self.state_for(side)
+        wrong = sorted(own.keys() ^ state.keys()) or [name for name in own if own[name].shape != state[name].shape]
+        if wrong:
+            raise BundleError(f"the {side} tower's weights do not fit this model: {len(wrong)} differ, first {wrong[0]!r}")
+        self.load_state_dict(dict(state), strict=False)
+
+    def save_assets(self, folder: Path) -> None:
+        """Writes what ``build(assets=folder)`` needs besides the weights: a pretrained encoder's configuration and tokenizer."""
+        for side in SIDES:
+            encoder = self._side(side).features.text
+            if side in self.towers and encoder is not None:
+                encoder.save_assets(folder / side)
+
+    def _side(self, side: Side) -> SideTower:
+        return self.towers[side if side in self.towers else "item"]  # type: ignore[return-value]
+
+    def _prefixes(self, side: Side) -> tuple[str, ...]:
+        if side == "item" or self.tied:
+            return ("towers.item.",)
+        return ("towers.query.", "towers.item.features.") if self._side("query").histories else ("towers.query.",)
+
+    def _finish(self, vectors: Tensor) -> Tensor:
+        return unit(vectors) if self.metric == "cosine" else vectors
+
+    def _history_items(self, features: Features) -> Tensor:
+        encoder = self._side("item").features
+        return encoder(features, self._item_texts(features, for_history=True))  # type: ignore[no-any-return]
+
+    def _item_texts(self, features: Features, for_history: bool) -> Tensor | None:
+        encoder = self._side("item").features
+        if encoder.text is None or not encoder.text.pretrained or (encoder.text.trained and not for_history):
+            return encoder.text_vectors(features, self.texts["item"])
+        if self.item_text is not None and features.rows is not None:
+            return functional.embedding(features.rows, self.item_text)
+        return _without_gradient(encoder, features, self.texts["item"])
+
+    def _lr_scales(self) -> dict[str, float]:
+        scales: dict[str, float] = {}
+        for side in self.towers:
+            encoder = self._side(side).features.text  # type: ignore[arg-type]
+            if encoder is not None:
+                scales |= {f"towers.{side}.features.text.{name}": scale for name, scale in encoder.lr_scales().items()}
+        return scales
+
+
+@torch.no_grad()
+def _without_gradient(encoder: FeatureEncoder, features: Features, names: list[str]) -> Tensor | None:
+    """Text vectors as they are cached: without dropout, whatever mode the model is in."""
+    if encoder.text is None:
+        return None
+    training = encoder.text.training
+    encoder.text.eval()
+    try:
+        return encoder.text_vectors(features, names)
+    finally:
+        encoder.text.train(training)
+
+
+def _features(spec: TowerSpec, schema: SideSchema, pooling: Pooling, assets: Path | None) -> FeatureEncoder:
+    text = spec.text_encoder(pooling, schema.only_text, assets) if schema.of(Kind.TEXT) else None
+    return FeatureEncoder(schema, spec.feature_dim, text)
+
+
+def _own_width(specs: Mapping[Side, TowerSpec], encoders: Mapping[Side, FeatureEncoder]) -> int:
+    texts = [encoder.text for encoder in encoders.values() if encoder.text is not None]
+    return next((text.width for text in texts if text.pretrained), specs["item"].feature_dim)
+
+
+def _tied(specs: Mapping[Side, TowerSpec], schema: Schema, tie: Tie) -> bool:
+    same_spec = specs["query"] == specs["item"]
+    if tie is True and not same_spec:
+        raise ConfigError("tie=true shares one tower, but query_tower and item_tower differ; give both the same tower or set tie=false")
+    inputs = {side: _inputs(schema.side(side)) for side in SIDES}
+    if tie is True and inputs["query"] != inputs["item"]:
+        raise ConfigError(
+            "tie=true shares one tower, so both sides need the same features (texts may have different names); "
+            f"the query side has {inputs['query']}, the item side {inputs['item']}; set tie=auto or tie=false"
+        )
+    if tie == "auto":
+        return same_spec and inputs["query"] == inputs["item"] and schema.query.only_text
+    return tie
+
+
+def _inputs(schema: SideSchema) -> list[str]:
+    names = (f"{feature.name} ({feature.kind}, {feature.size} codes)" for feature in schema.features if feature.kind is not Kind.TEXT)
+    return ["text"] * len(schema.of(Kind.TEXT)) + list(names)
