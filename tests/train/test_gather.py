@@ -1,0 +1,111 @@
+"""Several real processes give the gradient of one process with the whole batch, hard negatives and learned temperature included."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from tt_hydra.contracts import Batch, Features
+from tt_hydra.loss.infonce import InfoNCE
+from tt_hydra.train.gather import gather, share_gradient, world_size
+from tt_hydra.train.targets import targets_of
+
+QUERIES, POOL, DIM = 12, 20, 6
+
+
+class Toy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.query = nn.Parameter(torch.randn(5, DIM, generator=generator))
+        self.item = nn.Parameter(torch.randn(4, DIM, generator=generator))
+        self.temperature = nn.Parameter(torch.tensor(0.7))
+
+
+def world() -> dict[str, Tensor]:
+    """Queries and catalogue of the toy problem; positives repeat, each query knows a second positive and has a hard negative."""
+    generator = torch.Generator().manual_seed(1)
+    positive = torch.randint(0, 8, (QUERIES,), generator=generator)
+    return {
+        "queries": torch.randn(QUERIES, 5, generator=generator),
+        "items": torch.randn(POOL, 4, generator=generator),
+        "positive": positive,
+        "other": (positive + 3) % 8,
+        "hard": torch.randint(8, POOL, (QUERIES,), generator=generator),
+        "weight": torch.rand(QUERIES, generator=generator) + 0.5,
+    }
+
+
+def part(rows: Tensor) -> tuple[Tensor, Tensor, Batch]:
+    """Inputs and bookkeeping of some of the queries, each distinct candidate held once."""
+    data = world()
+    distinct = torch.unique(torch.cat([data["positive"][rows], data["hard"][rows]]))
+    own = torch.arange(len(rows))
+    known = torch.cat([torch.stack([own, data[name][rows]], dim=1) for name in ("positive", "other")])
+    batch = Batch(
+        queries=Features(len(rows), {}),
+        items=Features(len(distinct), {}),
+        item_rows=distinct,
+        item_keys=distinct,
+        positive=torch.searchsorted(distinct, data["positive"][rows]),
+        known=known,
+        drawn=torch.ones(len(distinct), dtype=torch.bool),
+        log_q=torch.zeros(len(distinct)),
+        weight=data["weight"][rows],
+    )
+    return data["queries"][rows], data["items"][distinct], batch
+
+
+def gradients(rows: Tensor, symmetric: bool) -> list[Tensor]:
+    """What DDP would leave in the parameters: the mean over ranks of each rank's gradient."""
+    toy = Toy()
+    query_inputs, item_inputs, batch = part(rows)
+    queries, items, temperature = query_inputs @ toy.query, item_inputs @ toy.item, toy.temperature
+    if world_size() > 1:
+        queries, items, batch = gather(queries, items, batch)
+        temperature = share_gradient(temperature)
+    loss = InfoNCE(symmetric=symmetric)(queries, items, targets_of(batch), temperature).loss * world_size()
+    loss.backward()
+    found = [parameter.grad for parameter in toy.parameters()]
+    for gradient in found:
+        if world_size() > 1:
+            dist.all_reduce(gradient)
+            gradient /= world_size()
+    return found
+
+
+def rank_main(rank: int, ranks: int, port: int, folder: str, symmetric: bool) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=ranks)
+    rows = torch.arange(QUERIES).chunk(ranks)[rank]
+    torch.save(gradients(rows, symmetric), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(("ranks", "symmetric"), [(2, False), (2, True), (3, False)])
+def test_ranks_together_have_the_gradient_of_the_whole_batch(tmp_path: Path, ranks: int, symmetric: bool) -> None:
+    mp.spawn(rank_main, args=(ranks, free_port(), str(tmp_path), symmetric), nprocs=ranks)
+    expected = gradients(torch.arange(QUERIES), symmetric)
+    assert all(gradient.abs().sum() > 0 for gradient in expected), "the premise is a gradient everywhere"
+    for rank in range(ranks):
+        for found, wanted in zip(torch.load(tmp_path / f"{rank}.pt"), expected, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_the_premise_that_candidates_repeat_across_ranks() -> None:
+    first, second = (part(rows)[2].item_rows for rows in torch.arange(QUERIES).chunk(2))
+    assert set(first.tolist()) & set(second.tolist())

@@ -1,0 +1,203 @@
+"""run: from raw interactions to a measured, searchable bundle."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tt_hydra.artifact.files import sha256, write_json
+from tt_hydra.artifact.store import Store
+from tt_hydra.contracts import Kind
+from tt_hydra.data.dataset import Dataset
+from tt_hydra.errors import ConfigError
+from tt_hydra.index.build import check_pair
+from tt_hydra.index.threads import set_threads
+from tt_hydra.pipeline.session import Session, StageRecord, is_follower
+from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.pipeline.stage import embed as embedding
+from tt_hydra.pipeline.stage import evaluate as evaluation
+from tt_hydra.pipeline.stage import index as indexing
+from tt_hydra.pipeline.stage.bundle import bundle
+from tt_hydra.pipeline.stage.prepare import log_counts, prepare
+from tt_hydra.pipeline.stage.report import Story, report
+from tt_hydra.pipeline.stage.table import machine
+from tt_hydra.pipeline.stage.towers import build_towers, trained_towers
+from tt_hydra.pipeline.stage.train import Compute, train
+from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.fit import TrainingSummary
+from tt_hydra.train.initial import weight_files
+from tt_hydra.train.precision import resolve_device, resolve_precision
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run left: ``metrics`` are those of ``metrics.json``."""
+
+    run_dir: Path
+    metrics: Mapping[str, float]
+    stages: Mapping[str, StageRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the store keeps each stage's output; ``train`` is None where vectors were given."""
+
+    prepare: Path
+    train: Path | None
+    embed: Path
+    index: Path
+    evaluate: Path
+
+
+def run(settings: RunSettings, command: str = "", changed: Mapping[str, Any] | None = None) -> RunResult:
+    """Goes through all stages, writes ``metrics.json``, ``bundle/`` and ``report.html`` into the run's folder.
+
+    Args:
+        settings: everything that can be told.
+        command: the command line, for the report.
+        changed: settings that differ from the defaults, for the report.
+    """
+    if settings.runtime.threads is not None:
+        torch.set_num_threads(settings.runtime.threads)
+        set_threads(settings.runtime.threads)
+    with Store(settings.runtime.outputs / "store") as store:
+        session = Session(store, settings)
+        folders, dataset, towers = _stages(session)
+        metrics = _metrics(session, folders)
+        started = time.perf_counter()
+        bundle(settings, folders, dataset, towers, metrics, settings.runtime.run_dir / "bundle")
+        story = Story(command=command, changed=changed or {}, stages=session.records, warnings=_warnings(settings, dataset, metrics))
+        metrics["stage/report/reused"] = 0.0
+        report(settings, folders, dataset, metrics, story)
+        metrics["stage/report/seconds"] = time.perf_counter() - started
+    write_json(settings.runtime.run_dir / "metrics.json", metrics)
+    if settings.runtime.set_latest:
+        point_latest(settings.runtime.outputs / "run" / "latest", settings.runtime.run_dir)
+    return RunResult(settings.runtime.run_dir, metrics, session.records)
+
+
+def _stages(session: Session) -> tuple[Folders, Dataset, TwoTower | None]:
+    settings = session.settings
+    prepared = session.stage(
+        "prepare", {"data": settings.data.fingerprint()}, _title(settings.data), lambda folder: prepare(settings.data, settings.seed, folder)
+    )
+    dataset = Dataset.load(prepared)
+    if not is_follower():
+        log_counts(dataset)
+    trained = None if dataset.vectors is not None else _train(session, dataset)
+    towers = None if trained is None else trained_towers(settings, dataset, trained)
+    if towers is not None:
+        dataset = dataset.tokenized(towers.tokenizers)
+    embedded = _embed(session, dataset, towers)
+    indexed = session.stage(
+        "index", {}, _title(settings.index, settings.quantization), lambda folder: indexing.index(settings, embedded, folder)
+    )
+    evaluated = _evaluate(session, dataset, towers, embedded, indexed)
+    return Folders(prepared, trained, embedded, indexed, evaluated), dataset, towers
+
+
+def _train(session: Session, dataset: Dataset) -> Path:
+    settings = session.settings
+    _refuse_early(settings, dataset)
+    compute = resolve_compute(settings, dataset)
+    resolved = {"train": _resolved_train(settings), "device": compute.device, "precision": compute.precision}
+    title = _title(settings.query_tower or settings.tower, settings.item_tower or settings.tower, settings.loss, settings.negatives)
+    return session.stage("train", resolved, title, lambda folder: train(settings, dataset, compute, folder))
+
+
+def _embed(session: Session, dataset: Dataset, towers: TwoTower | None) -> Path:
+    settings = session.settings
+    if towers is None:
+        session.skip("train")
+        return session.stage("embed", {}, {"title": "given vectors"}, lambda folder: embedding.given(dataset, folder))
+    precision, batch_size = resolve_compute(settings, dataset).precision, settings.runtime.embed_batch_size
+    title = {"title": f"{dataset.num_items} items, {towers.dim} dimensions"}
+    return session.stage(
+        "embed", {"precision": precision}, title, lambda folder: embedding.embed(towers, dataset, precision, batch_size, folder)
+    )
+
+
+def _evaluate(session: Session, dataset: Dataset, towers: TwoTower | None, embedded: Path, indexed: Path) -> Path:
+    settings = session.settings
+
+    def fill(folder: Path) -> None:
+        job = evaluation.Evaluation(
+            dataset=dataset,
+            towers=towers,
+            index=indexing.load(embedded, indexed),
+            embedding=embedded,
+            building=indexed,
+            settings=settings.evaluate,
+            budget=settings.budget,
+            seed=settings.seed,
+        )
+        evaluation.evaluate(job, folder)
+
+    return session.stage("evaluate", {**machine(), "threads": torch.get_num_threads()}, {"title": "measurements"}, fill)
+
+
+def resolve_compute(settings: RunSettings, dataset: Dataset) -> Compute:
+    """The device and precision that ``auto`` comes to on this machine."""
+    device = resolve_device(settings.train.accelerator)
+    has_text = any(dataset.schema.side(side).of(Kind.TEXT) for side in ("query", "item"))  # type: ignore[arg-type]
+    towers = (settings.query_tower or settings.tower, settings.item_tower or settings.tower)
+    transformer = has_text and any(getattr(tower, "is_transformer", False) for tower in towers)
+    return Compute(device, resolve_precision(settings.train.precision, device, transformer))
+
+
+def _refuse_early(settings: RunSettings, dataset: Dataset) -> None:
+    """What can be known before a training must not come out after it."""
+    if settings.train.max_epochs:
+        dataset.require_training_pairs()
+    if getattr(settings.negatives, "requires_given", False) and dataset.train.negatives is None:
+        raise ConfigError("negatives=given, but the data names no negatives: use data=pairs with a column of negatives, or negatives=in_batch")
+    dim = settings.embedding_dim or build_towers(settings, dataset).dim
+    check_pair(settings.index, settings.quantization, dim, dataset.num_items)
+
+
+def _resolved_train(settings: RunSettings) -> dict[str, Any]:
+    """The ``train`` node as it enters the key: weights to start from by their content, not by their path."""
+    node = {name: getattr(settings.train, name) for name in settings.train.__dataclass_fields__}
+    if settings.train.init_from is not None:
+        node["init_from"] = [sha256(path) for path in weight_files(Path(settings.train.init_from))]
+    return node
+
+
+def _title(*components: object) -> dict[str, str]:
+    names = dict.fromkeys(type(component).__module__.rpartition(".")[2] for component in components)
+    return {"title": " + ".join(names)}
+
+
+def _metrics(session: Session, folders: Folders) -> dict[str, float]:
+    metrics = {**evaluation.load_metrics(folders.evaluate), **evaluation.embedding_metrics(folders.embed), **session.metrics()}
+    if folders.train is not None:
+        summary = TrainingSummary.load(folders.train)
+        metrics |= {"train/examples_per_s": summary.examples_per_s, "train/epochs": float(summary.epochs)}
+    return metrics
+
+
+def _warnings(settings: RunSettings, dataset: Dataset, metrics: Mapping[str, float]) -> list[str]:
+    found = [f"the budget is not met: {limit}" for limit in evaluation.missed(settings.budget, metrics)]
+    if settings.train.max_epochs and dataset.vectors is None and not len(dataset.eval_part("valid").query_rows):
+        found.append("there were no validation queries: the last epoch was kept, nothing was chosen by validation recall")
+    for text in found:
+        logger.warning(text)
+    return found
+
+
+def point_latest(link: Path, run_dir: Path) -> None:
+    """Lets ``link`` point to the newest finished run, atomically."""
+    unfinished = link.with_name(f".{link.name}.{os.getpid()}")
+    unfinished.unlink(missing_ok=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.symlink_to(os.path.relpath(run_dir.resolve(), link.parent.resolve()), target_is_directory=True)
+    unfinished.replace(link)

@@ -1,0 +1,106 @@
+"""Everything a run can be told, as one plain value: the fields are the root nodes of ``conf/run.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tt_hydra.contracts import Loss, Metric, NegativeSampler, Pooling, Temperature
+from tt_hydra.data.tables import Source
+from tt_hydra.errors import ConfigError
+from tt_hydra.index.build import IndexSpec, Quantization
+from tt_hydra.tower.spec import TowerSpec
+from tt_hydra.train.loggers import LoggerSpec
+from tt_hydra.train.optimizer import OptimizerSpec
+from tt_hydra.train.settings import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateSettings:
+    """How the model and its index are measured.
+
+    Attributes:
+        exclude_seen: leave out the items that a query had before (interactions: true; text retrieval: false).
+        resamples: bootstrap resamples of the confidence intervals.
+        latency_queries: single queries timed for the latency percentiles.
+        examples: queries shown with their results in the report.
+    """
+
+    exclude_seen: bool = True
+    resamples: int = 1000
+    latency_queries: int = 1000
+    examples: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("resamples", "latency_queries"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"evaluate.{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """What the index may cost at most, and the recall it must keep; null leaves a limit out.
+
+    Attributes:
+        latency_p99_ms: 99th percentile of single-query search time, one thread, milliseconds.
+        bytes_per_item: size of the index files per item.
+        build_s: seconds to build the index.
+        recall_vs_exact: recall@10 against exact search.
+    """
+
+    latency_p99_ms: float | None = None
+    bytes_per_item: float | None = None
+    build_s: float | None = None
+    recall_vs_exact: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runtime:
+    """Where and how loudly to run; nothing here changes a result.
+
+    Attributes:
+        outputs: root of the store, the runs and the sweeps.
+        run_dir: folder of this run.
+        set_latest: whether ``outputs/run/latest`` shall point to this run when it is done.
+        threads: CPU threads of torch and FAISS; null leaves them to the libraries.
+        embed_batch_size: rows that are embedded at once outside of training steps.
+        progress_bar: whether training draws a progress bar.
+        allow_targets: module prefixes of components of your own (``my_package.``).
+    """
+
+    outputs: Path
+    run_dir: Path
+    set_latest: bool = True
+    threads: int | None = None
+    embed_batch_size: int = 256
+    progress_bar: bool = True
+    allow_targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSettings:
+    """A whole run. Component nodes hold built components; ``query_tower`` and ``item_tower`` replace ``tower`` for their side."""
+
+    seed: int = 42
+    embedding_dim: int | None = 64
+    metric: Metric = "cosine"
+    tie: Literal["auto"] | bool = "auto"
+    data: Source
+    tower: TowerSpec
+    query_tower: TowerSpec | None = None
+    item_tower: TowerSpec | None = None
+    pooling: Pooling
+    text_pooling: Pooling | None = None
+    history_pooling: Pooling | None = None
+    loss: Loss
+    negatives: NegativeSampler
+    temperature: Temperature
+    index: IndexSpec
+    quantization: Quantization
+    optimizer: OptimizerSpec
+    train: TrainSettings = field(default_factory=TrainSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    budget: Budget = field(default_factory=Budget)
+    logger: LoggerSpec | None = None
+    runtime: Runtime

@@ -1,0 +1,52 @@
+"""embed: vectors of the catalogue and of the evaluation queries."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tt_hydra.contracts import FloatArray
+from tt_hydra.data.dataset import Dataset
+from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.encode import embed_items, embed_queries, refresh_item_text
+from tt_hydra.train.precision import Precision
+
+ITEMS = "items.npy"
+SUMMARY = "embedding.json"
+PARTS: tuple[Literal["valid", "test"], ...] = ("valid", "test")
+
+
+def embed(towers: TwoTower, dataset: Dataset, precision: Precision, batch_size: int, folder: Path) -> None:
+    """Writes ``items.npy``, ``queries_valid.npy``, ``queries_test.npy`` and what it took."""
+    started = time.perf_counter()
+    refresh_item_text(towers, dataset, batch_size, precision)
+    np.save(folder / ITEMS, embed_items(towers, dataset, batch_size, precision))
+    items_per_s = dataset.num_items / (time.perf_counter() - started)
+    for part in PARTS:
+        np.save(folder / queries_file(part), embed_queries(towers, dataset, part, batch_size, precision))
+    (folder / SUMMARY).write_text(json.dumps({"items_per_s": items_per_s}), encoding="utf-8")
+
+
+def given(dataset: Dataset, folder: Path) -> None:
+    """Takes over the vectors that the data set came with; all of its queries are evaluation queries."""
+    assert dataset.vectors is not None
+    items, queries = dataset.vectors
+    np.save(folder / ITEMS, items)
+    for part in PARTS:
+        np.save(folder / queries_file(part), queries[dataset.eval_part(part).query_rows])
+    (folder / SUMMARY).write_text(json.dumps({}), encoding="utf-8")
+
+
+def queries_file(part: str) -> str:
+    """Name of the file with an evaluation part's query vectors."""
+    return f"queries_{part}.npy"
+
+
+def load_vectors(folder: Path, name: str) -> FloatArray:
+    """A matrix that this stage wrote, memory-mapped, ``(rows, dim)`` float32."""
+    vectors: FloatArray = np.load(folder / name, mmap_mode="r")
+    return vectors

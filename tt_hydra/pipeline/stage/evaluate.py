@@ -1,0 +1,172 @@
+"""evaluate: what the model gives, what the index keeps of it, how fast and how large it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from tt_hydra.contracts import FloatArray, SearchResult, VectorIndex
+from tt_hydra.data.dataset import Dataset, EvalPart
+from tt_hydra.index.threads import single_thread
+from tt_hydra.metrics.ann import ann_recall
+from tt_hydra.metrics.exact import exact_search
+from tt_hydra.metrics.latency import Latency, measure_latency
+from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, RankingFigures, evaluate_ranking
+from tt_hydra.metrics.significance import mean_intervals
+from tt_hydra.pipeline.settings import Budget, EvaluateSettings
+from tt_hydra.pipeline.stage.embed import ITEMS, PARTS, load_vectors, queries_file
+from tt_hydra.pipeline.stage.embed import SUMMARY as EMBEDDING
+from tt_hydra.pipeline.stage.exclude import search_excluding
+from tt_hydra.pipeline.stage.index import SUMMARY as BUILDING
+from tt_hydra.tower.two_tower import TwoTower
+
+METRICS = "metrics.json"
+ANN_CUTOFF = 10
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """What is measured: ``towers`` is None where the vectors were given."""
+
+    dataset: Dataset
+    towers: TwoTower | None
+    index: VectorIndex
+    embedding: Path
+    building: Path
+    settings: EvaluateSettings
+    budget: Budget
+    seed: int
+
+
+def evaluate(evaluation: Evaluation, folder: Path) -> None:
+    """Writes ``metrics.json`` and, for each part, ``per_query_<part>.parquet``."""
+    metrics: Metrics = {}
+    for part in PARTS:
+        if len(evaluation.dataset.eval_part(part).query_rows):
+            metrics |= _measure_part(evaluation, part, folder)
+    metrics |= _latencies(evaluation)
+    metrics |= {f"index/{name}": value for name, value in _read(evaluation.building / BUILDING).items()}
+    metrics["budget/met"] = float(not missed(evaluation.budget, metrics))
+    (folder / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def load_metrics(folder: Path) -> Metrics:
+    """The figures that the stage wrote."""
+    return _read(folder / METRICS)
+
+
+def embedding_metrics(embedding: Path) -> Metrics:
+    """What the embed stage took."""
+    return {f"embed/{name}": value for name, value in _read(embedding / EMBEDDING).items()}
+
+
+def missed(budget: Budget, metrics: Mapping[str, float]) -> list[str]:
+    """The limits of the budget that these figures do not keep, each as a sentence."""
+    recall = metrics.get("valid/ann/recall@10", metrics.get("test/ann/recall@10"))
+    highest = {
+        "latency_p99_ms": (budget.latency_p99_ms, metrics.get("search/p99_ms")),
+        "bytes_per_item": (budget.bytes_per_item, metrics.get("index/bytes_per_item")),
+        "build_s": (budget.build_s, metrics.get("index/build_s")),
+    }
+    over = [
+        f"budget.{name}={limit:g}, measured {value:.4g}"
+        for name, (limit, value) in highest.items()
+        if limit is not None and value is not None and value > limit
+    ]
+    if budget.recall_vs_exact is not None and recall is not None and recall < budget.recall_vs_exact:
+        over.append(f"budget.recall_vs_exact={budget.recall_vs_exact:g}, measured {recall:.4g}")
+    return over
+
+
+def _measure_part(evaluation: Evaluation, part: str, folder: Path) -> Metrics:
+    block = evaluation.dataset.eval_part(part)
+    queries = load_vectors(evaluation.embedding, queries_file(part))
+    items = load_vectors(evaluation.embedding, ITEMS)
+    exact = exact_search(queries, items, ANN_CUTOFF, evaluation.index.metric)
+    found = evaluation.index.search(queries, ANN_CUTOFF)
+    recall = ann_recall(found, exact, queries, items, evaluation.index.metric, seed=evaluation.seed, resamples=evaluation.settings.resamples)
+    metrics = {f"{part}/ann/recall@10": recall.value, f"{part}/ann/recall@10/ci_low": recall.low, f"{part}/ann/recall@10/ci_high": recall.high}
+    if len(block.relevant.values):
+        metrics |= _quality(evaluation, part, block, queries, items, folder)
+    return metrics
+
+
+def _quality(evaluation: Evaluation, part: str, block: EvalPart, queries: FloatArray, items: FloatArray, folder: Path) -> Metrics:
+    """Figures against the labels: through exact search (``model``) and through the index (``index``)."""
+    seen = block.seen if evaluation.settings.exclude_seen else None
+    depth = DEFAULT_CUTOFFS.deepest
+    results = {
+        "model": exact_search(queries, items, depth, evaluation.index.metric, exclude=seen),
+        "index": search_excluding(evaluation.index, queries, depth, seen),
+    }
+    ids = evaluation.dataset.query_ids.gather(block.query_rows).to_list()
+    columns: dict[str, FloatArray] = {}
+    metrics: Metrics = {}
+    figures: RankingFigures | None = None
+    for kind, result in results.items():
+        figures = evaluate_ranking(result, block.relevant, block.gains, ids)
+        metrics |= _with_intervals(f"{part}/{kind}", figures, evaluation)
+        columns |= {f"{kind}/{name}": values for name, values in figures.per_query.values.items()}
+    assert figures is not None
+    pl.DataFrame({"query": list(figures.per_query.query_ids), **columns}).write_parquet(folder / f"per_query_{part}.parquet")
+    np.save(folder / f"results_{part}.npy", _examples(results["index"], evaluation.settings.examples))
+    return metrics
+
+
+def _with_intervals(prefix: str, figures: RankingFigures, evaluation: Evaluation) -> Metrics:
+    intervals = mean_intervals(figures.per_query.values, seed=evaluation.seed, resamples=evaluation.settings.resamples)
+    metrics: Metrics = {}
+    for name, estimate in intervals.items():
+        metrics |= {f"{prefix}/{name}": estimate.value, f"{prefix}/{name}/ci_low": estimate.low, f"{prefix}/{name}/ci_high": estimate.high}
+    return metrics
+
+
+def _examples(result: SearchResult, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Rows and scores of the first queries' best ten, ``(count, 2, 10)``."""
+    return np.stack([result.rows[:count, :10].astype(np.float64), result.scores[:count, :10].astype(np.float64)], axis=1)
+
+
+def _latencies(evaluation: Evaluation) -> Metrics:
+    """Single queries one after the other on one thread: the search alone, and tower and search together."""
+    part = next((part for part in reversed(PARTS) if len(evaluation.dataset.eval_part(part).query_rows)), None)
+    if part is None:
+        return {}
+    vectors = np.ascontiguousarray(load_vectors(evaluation.embedding, queries_file(part))[: evaluation.settings.latency_queries])
+    with single_thread():
+        search = measure_latency(lambda number: evaluation.index.search(vectors[number : number + 1], ANN_CUTOFF), len(vectors))
+        metrics = _percentiles("search", search)
+        if evaluation.towers is not None:
+            metrics |= _percentiles("query", _query_latency(evaluation, evaluation.towers, part, len(vectors)))
+    return metrics
+
+
+def _query_latency(evaluation: Evaluation, towers: TwoTower, part: str, count: int) -> Latency:
+    features = [evaluation.dataset.queries(part, np.array([number])) for number in range(count)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def answer(number: int) -> None:
+        vector = towers.embed_queries(features[number]).float().numpy()
+        evaluation.index.search(vector, ANN_CUTOFF)
+
+    try:
+        with torch.inference_mode():
+            return measure_latency(answer, count)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _percentiles(prefix: str, latency: Latency) -> Metrics:
+    return {f"{prefix}/p50_ms": latency.p50_ms, f"{prefix}/p95_ms": latency.p95_ms, f"{prefix}/p99_ms": latency.p99_ms}
+
+
+def _read(path: Path) -> Metrics:
+    content: Metrics = json.loads(path.read_text(encoding="utf-8"))
+    return content

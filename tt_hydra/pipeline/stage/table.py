@@ -1,0 +1,117 @@
+"""What each stage depends on: the one table from which the keys of the stage store are made."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
+
+from tt_hydra.artifact.keys import stage_key
+from tt_hydra.component import spec_of
+from tt_hydra.pipeline.settings import RunSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """A stage's dependencies.
+
+    Attributes:
+        nodes: dotted names of the settings that it reads.
+        inputs: stages whose output it reads.
+        code: packages whose source is its code version.
+        libraries: distributions whose version may change its output.
+    """
+
+    nodes: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    code: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+
+TOWERS = ("tower", "query_tower", "item_tower", "tie", "pooling", "text_pooling", "history_pooling", "embedding_dim", "metric", "seed")
+TOWER_CODE = ("tt_hydra.contracts", "tt_hydra.tower", "tt_hydra.pooling")
+TOWER_LIBRARIES = ("numpy", "torch", "transformers", "tokenizers")
+
+STAGES: Mapping[str, Stage] = {
+    "prepare": Stage(
+        nodes=("data", "seed"),
+        code=("tt_hydra.contracts", "tt_hydra.data", "tt_hydra.pipeline.stage.prepare"),
+        libraries=("numpy", "polars"),
+    ),
+    "train": Stage(
+        nodes=(*TOWERS, "loss", "negatives", "temperature", "optimizer", "train", "evaluate.exclude_seen"),
+        inputs=("prepare",),
+        code=(
+            *TOWER_CODE,
+            *("tt_hydra.loss", "tt_hydra.negatives", "tt_hydra.temperature", "tt_hydra.train", "tt_hydra.data"),
+            *("tt_hydra.metrics.exact", "tt_hydra.metrics.ranking", "tt_hydra.pipeline.stage.train", "tt_hydra.pipeline.stage.towers"),
+        ),
+        libraries=(*TOWER_LIBRARIES, "pytorch-lightning"),
+    ),
+    "embed": Stage(
+        nodes=(),
+        inputs=("prepare", "train"),
+        code=(*TOWER_CODE, "tt_hydra.data", "tt_hydra.train.encode", "tt_hydra.pipeline.stage.embed"),
+        libraries=TOWER_LIBRARIES,
+    ),
+    "index": Stage(
+        nodes=("index", "quantization", "metric", "seed"),
+        inputs=("embed",),
+        code=("tt_hydra.contracts", "tt_hydra.index", "tt_hydra.quantization", "tt_hydra.pipeline.stage.index"),
+        libraries=("faiss-cpu", "numpy"),
+    ),
+    "evaluate": Stage(
+        nodes=("evaluate", "budget", "seed"),
+        inputs=("prepare", "embed", "index"),
+        code=("tt_hydra.contracts", "tt_hydra.index", "tt_hydra.metrics", "tt_hydra.data", "tt_hydra.tower", "tt_hydra.pipeline.stage.evaluate"),
+        libraries=("faiss-cpu", "numpy", "ir-measures", "torch"),
+    ),
+}
+
+ALWAYS_RUN = ("logger", "runtime")
+"""Root nodes that enter no key: where output goes and how loudly, never what it is."""
+
+
+def key_of(stage: str, settings: RunSettings, inputs: Mapping[str, str], resolved: Mapping[str, Any]) -> str:
+    """The key under which a stage's output is stored.
+
+    Args:
+        stage: a name in ``STAGES``.
+        settings: the whole run; only the stage's own nodes are read.
+        inputs: keys of the stages before it, by name.
+        resolved: what was found out rather than set: the fingerprint of the data, the precision that ``auto`` came to ...
+    """
+    entry = STAGES[stage]
+    values = {node: _plain(attrgetter(node)(settings)) for node in entry.nodes if node not in resolved}
+    return stage_key(stage, {**values, **resolved}, [inputs[name] for name in entry.inputs], entry.code, entry.libraries)
+
+
+def _plain(value: Any) -> Any:
+    return spec_of(value) if hasattr(value, "__dataclass_fields__") else value
+
+
+def machine() -> dict[str, Any]:
+    """What a measured latency depends on besides the index."""
+    return {"cpu": cpu_model(), "cores": os.cpu_count()}
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def keyed_nodes() -> Sequence[str]:
+    """Root nodes that some stage reads."""
+    return sorted({node.split(".")[0] for stage in STAGES.values() for node in stage.nodes})
+
+
+def all_nodes() -> Sequence[str]:
+    """Root nodes of a run."""
+    return sorted(field.name for field in fields(RunSettings))

@@ -1,0 +1,43 @@
+"""train: two towers learn from the training part; the best epoch's weights remain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tt_hydra.data.dataset import Dataset
+from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.pipeline.stage.towers import build_towers
+from tt_hydra.train.fit import Reporting, TrainingJob, fit
+from tt_hydra.train.initial import initialise
+from tt_hydra.train.module import Objective
+from tt_hydra.train.precision import Device, Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """What the towers run on, once ``auto`` is resolved."""
+
+    device: Device
+    precision: Precision
+
+
+def train(settings: RunSettings, dataset: Dataset, compute: Compute, folder: Path) -> None:
+    """Trains under ``folder``, or goes on with what an interrupted run left there."""
+    towers = build_towers(settings, dataset)
+    if settings.train.init_from is not None:
+        initialise(towers, Path(settings.train.init_from))
+    job = TrainingJob(
+        towers=towers,
+        dataset=dataset.tokenized(towers.tokenizers),
+        sampler=settings.negatives.fit(dataset.counts),
+        objective=Objective(loss=settings.loss, temperature=settings.temperature, optimizer=settings.optimizer),
+        settings=settings.train,
+        seed=settings.seed,
+        device=compute.device,
+        precision=compute.precision,
+        exclude_seen=settings.evaluate.exclude_seen,
+        eval_batch_size=settings.runtime.embed_batch_size,
+    )
+    reporting = Reporting(folder=settings.runtime.run_dir, logger=settings.logger, progress_bar=settings.runtime.progress_bar)
+    fit(job, folder, reporting)

@@ -1,0 +1,215 @@
+"""One training, from untrained towers to the best epoch's weights, resumable at every epoch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.strategies import DDPStrategy
+from safetensors.torch import load_file
+
+from tt_hydra.contracts import FittedSampler
+from tt_hydra.data.dataset import Dataset
+from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.datamodule import BatchModule, num_batches
+from tt_hydra.train.encode import refresh_item_text
+from tt_hydra.train.loggers import LoggerSpec
+from tt_hydra.train.module import Objective, RetrievalModule
+from tt_hydra.train.precision import LIGHTNING_NAMES, Device, Precision
+from tt_hydra.train.selection import AtomicCheckpointIO, CurvePoint, Selection, save_weights
+from tt_hydra.train.settings import TrainSettings
+from tt_hydra.train.validate import validation_figures
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = "model.safetensors"
+SUMMARY = "training.json"
+FEW_NEGATIVES = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingJob:
+    """What is trained on what, and how; ``dataset`` is tokenized."""
+
+    towers: TwoTower
+    dataset: Dataset
+    sampler: FittedSampler
+    objective: Objective
+    settings: TrainSettings
+    seed: int
+    device: Device
+    precision: Precision
+    exclude_seen: bool
+    eval_batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reporting:
+    """Where the progress of a training is shown; changes nothing of its result."""
+
+    folder: Path
+    logger: LoggerSpec | None = None
+    progress_bar: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSummary:
+    """What came out: ``curves`` has a record for each epoch."""
+
+    epochs: int
+    best_epoch: int
+    examples_per_s: float
+    batch_size: int
+    precision: str
+    curves: list[CurvePoint]
+
+    def save(self, folder: Path) -> None:
+        """Writes ``training.json``, the last file of a training: where it is, all is."""
+        unfinished = folder / f"{SUMMARY}.tmp"
+        unfinished.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        unfinished.replace(folder / SUMMARY)
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainingSummary:
+        """Reads ``training.json``."""
+        return cls(**json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
+
+
+def fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
+    """Trains into ``folder`` (``model.safetensors``, ``training.json``), going on from what an interrupted training left there."""
+    if not (folder / SUMMARY).exists():
+        _fit(job, folder, reporting)
+    if _is_first_rank():
+        for leftover in (*folder.glob("best-*.safetensors"), *folder.glob("*.ckpt")):
+            leftover.unlink()
+
+
+def _fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
+    refresh_item_text(job.towers, job.dataset, job.eval_batch_size, job.precision)
+    if job.settings.max_epochs == 0:
+        save_weights(job.towers, folder / WEIGHTS)
+        _summary(job, [], -1).save(folder)
+        return
+    job.dataset.require_training_pairs()
+    selection = _selection(job, folder)
+    _train(job, folder, selection, reporting)
+    if _is_first_rank():
+        shutil.copyfile(selection.best_path, folder / WEIGHTS)
+        _summary(job, selection.curves, selection.best_epoch).save(folder)
+
+
+def _is_first_rank() -> bool:
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
+def load_weights(towers: TwoTower, path: Path) -> None:
+    """Puts saved weights into towers of the same make."""
+    towers.load_state_dict(load_file(path))
+
+
+def _selection(job: TrainingJob, folder: Path) -> Selection:
+    validate = None
+    if len(job.dataset.eval_part("valid").query_rows):
+        validate = partial(
+            validation_figures,
+            dataset=job.dataset,
+            exclude_seen=job.exclude_seen,
+            batch_size=job.eval_batch_size,
+            precision=job.precision,
+        )
+    return Selection(folder, validate, f"valid/model/{job.settings.monitor}", job.settings.patience)
+
+
+def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Reporting) -> None:
+    checkpoint = folder / "last.ckpt"
+    resumed = _peek(checkpoint, selection)
+    total_steps = job.settings.max_epochs * num_batches(len(job.dataset.train), job.settings.batch_size)
+    _log_effective_batch(job, total_steps)
+    if selection.stopped or len(selection.curves) >= job.settings.max_epochs:
+        return
+    module = RetrievalModule(job.towers, job.objective, job.settings, total_steps, job.seed)
+    data = BatchModule(job.dataset, job.sampler, job.settings.batch_size, job.seed)
+    trainer = _trainer(job, selection, reporting)
+    if resumed:
+        logger.info("resuming the training after epoch %d of at most %d", len(selection.curves), job.settings.max_epochs)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=False if resumed else None)
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from stop
+
+
+def _peek(checkpoint: Path, selection: Selection) -> bool:
+    """Whether there is a checkpoint; its selection state is taken up at once, since a finished training must not train again."""
+    if not checkpoint.exists():
+        return False
+    state: Mapping[str, Any] = torch.load(checkpoint, weights_only=False, map_location="cpu")
+    selection.load_state_dict(state["callbacks"][selection.state_key])
+    return True
+
+
+def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl.Trainer:
+    settings = job.settings
+    strategy = DDPStrategy(find_unused_parameters=True) if settings.devices > 1 or settings.strategy == "ddp" else "auto"
+    callbacks: list[pl.Callback] = [selection]
+    if reporting.progress_bar:
+        callbacks.append(RichProgressBar(leave=False))
+    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return pl.Trainer(
+        accelerator=job.device,
+        devices=settings.devices,
+        strategy=strategy,
+        precision=LIGHTNING_NAMES[job.precision],  # type: ignore[arg-type]
+        max_epochs=settings.max_epochs,
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=False if reporting.logger is None else reporting.logger.build(reporting.folder),
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=reporting.progress_bar,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        default_root_dir=reporting.folder,
+    )
+
+
+def _log_effective_batch(job: TrainingJob, total_steps: int) -> None:
+    examples = len(job.dataset.train)
+    per_step = min(job.settings.batch_size, -(-examples // num_batches(examples, job.settings.batch_size)))
+    logger.info(
+        "training on %d pairs: effective batch %d over %d device(s), %s precision, at most %d steps",
+        examples, per_step, job.settings.devices, job.precision, total_steps,
+    )  # fmt: skip
+    if job.sampler.in_batch and per_step < FEW_NEGATIVES:
+        logger.warning(
+            "an effective batch of %d gives fewer than %d in-batch negatives: raise train.batch_size, or add negatives with negatives=uniform",
+            per_step, FEW_NEGATIVES,
+        )  # fmt: skip
+
+
+def _summary(job: TrainingJob, curves: list[CurvePoint], best_epoch: int) -> TrainingSummary:
+    seconds = sum(point["seconds"] for point in curves)
+    return TrainingSummary(
+        epochs=len(curves),
+        best_epoch=best_epoch,
+        examples_per_s=len(curves) * len(job.dataset.train) / seconds if seconds else 0.0,
+        batch_size=job.settings.batch_size,
+        precision=job.precision,
+        curves=curves,
+    )

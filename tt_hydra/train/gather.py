@@ -1,0 +1,102 @@
+"""One batch out of every rank's part, with the gradient that one process with the whole batch would have.
+
+Every rank evaluates the loss of the whole batch. Gradient flows only through the vectors that the rank made itself; multiplied by
+the number of ranks, and averaged over them by DDP, it is the gradient of the whole batch: d L / d theta = sum over ranks of the
+part that went through that rank. No collective has to be differentiated, and any loss is exact, hard negatives included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from tt_hydra.contracts import Batch
+
+
+def world_size() -> int:
+    """Number of training processes."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gather(queries: Tensor, items: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Batch]:
+    """The whole batch's vectors and bookkeeping, from this rank's.
+
+    Args:
+        queries: ``(batch, dim)``, equally many on every rank.
+        items: ``(items, dim)``, any number on each rank.
+        batch: this rank's part.
+
+    Returns:
+        Query vectors, item vectors and a batch of all ranks, in rank order, each candidate (``Batch.item_keys``) held once. The
+        features of that batch are still this rank's own.
+    """
+    offsets = torch.tensor(_cumulative(_counts(len(items), items.device)), device=items.device)
+    rank, size = dist.get_rank(), len(queries)
+    keys = _ragged(batch.item_keys)
+    distinct, column = torch.unique(keys, return_inverse=True)
+    first = _first_occurrence(column, len(distinct))
+    known = batch.known + torch.tensor([rank * size, 0], device=batch.known.device)
+    merged = replace(
+        batch,
+        item_rows=_ragged(batch.item_rows)[first],
+        item_keys=distinct,
+        positive=column[_equal(batch.positive + offsets[rank])],
+        known=_ragged(known),
+        drawn=_any(_ragged(batch.drawn), column, len(distinct)),
+        log_q=_ragged(batch.log_q)[first],
+        weight=_equal(batch.weight),
+    )
+    return _equal(queries), _ragged(items).index_select(0, first), merged
+
+
+def share_gradient(value: Tensor) -> Tensor:
+    """``value`` whose gradient is divided by the number of ranks: for what every rank holds whole, such as the temperature."""
+    share = value / world_size()
+    return share + (value - share).detach()
+
+
+def _equal(tensor: Tensor) -> Tensor:
+    """Concatenation over ranks of tensors of one shape, gradient through the own part."""
+    parts = [torch.empty_like(tensor) for _ in range(world_size())]
+    dist.all_gather(parts, tensor.detach().contiguous())
+    parts[dist.get_rank()] = tensor
+    return torch.cat(parts)
+
+
+def _ragged(tensor: Tensor) -> Tensor:
+    """Concatenation over ranks of tensors that differ in length, gradient through the own part."""
+    counts = _counts(len(tensor), tensor.device)
+    longest = max(counts)
+    padded = tensor.new_zeros((longest, *tensor.shape[1:]))
+    padded[: len(tensor)] = tensor.detach()
+    if padded.dtype is torch.bool:
+        return _ragged(tensor.to(torch.uint8)).to(torch.bool)
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    trimmed = [part[:count] for part, count in zip(parts, counts, strict=True)]
+    trimmed[dist.get_rank()] = tensor
+    return torch.cat(trimmed)
+
+
+def _counts(count: int, device: torch.device) -> list[int]:
+    parts = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
+    dist.all_gather(parts, torch.tensor([count], device=device))
+    return [int(part) for part in parts]
+
+
+def _cumulative(counts: list[int]) -> list[int]:
+    return [sum(counts[:rank]) for rank in range(len(counts))]
+
+
+def _first_occurrence(column: Tensor, distinct: int) -> Tensor:
+    order = torch.arange(len(column), device=column.device)
+    first = torch.full((distinct,), len(column), device=column.device)
+    return first.scatter_reduce(0, column, order, "amin")
+
+
+def _any(flags: Tensor, column: Tensor, distinct: int) -> Tensor:
+    merged = torch.zeros(distinct, dtype=torch.uint8, device=flags.device)
+    return merged.scatter_reduce(0, column, flags.to(torch.uint8), "amax").to(torch.bool)

@@ -1,0 +1,70 @@
+"""Optimizers as components: what the ``optimizer`` node builds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch.optim import Optimizer
+
+from tt_hydra.errors import ConfigError
+
+ParameterGroups = list[dict[str, Any]]
+
+
+class OptimizerSpec(Protocol):
+    """Hyper-parameters of an optimizer."""
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Decay of the parameters that are decayed."""
+
+    def build(self, groups: ParameterGroups) -> Optimizer:
+        """The optimizer over groups that carry their own ``lr`` and ``weight_decay``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _check_rates(self.lr, self.weight_decay)
+
+    def build(self, groups: ParameterGroups) -> Optimizer:
+        """The optimizer over groups that carry their own ``lr`` and ``weight_decay``."""
+        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SGD:
+    """Stochastic gradient descent with momentum."""
+
+    lr: float = 0.1
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        _check_rates(self.lr, self.weight_decay)
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"optimizer.momentum must be in [0, 1), got {self.momentum}")
+
+    def build(self, groups: ParameterGroups) -> Optimizer:
+        """The optimizer over groups that carry their own ``lr`` and ``weight_decay``."""
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+
+
+def _check_rates(lr: float, weight_decay: float) -> None:
+    if lr <= 0:
+        raise ConfigError(f"optimizer.lr must be above 0, got {lr}")
+    if weight_decay < 0:
+        raise ConfigError(f"optimizer.weight_decay must be 0 or more, got {weight_decay}")

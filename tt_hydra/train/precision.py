@@ -1,0 +1,60 @@
+"""Which number format this machine trains and encodes fastest in, found by looking at it, not by timing: the answer enters stage keys."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from tt_hydra.errors import ConfigError
+
+Precision = Literal["32", "bf16", "16"]
+Device = Literal["cpu", "gpu"]
+
+LIGHTNING_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def resolve_device(accelerator: Literal["auto", "cpu", "gpu"]) -> Device:
+    """The kind of device to run on.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("train.accelerator=gpu, but torch finds no CUDA device: use train.accelerator=cpu, or install a CUDA build of torch")
+    if accelerator == "auto":
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    return accelerator
+
+
+def resolve_precision(wanted: Literal["auto", "32", "bf16", "16"], device: Device, large_matrices: bool) -> Precision:
+    """The number format of the towers; losses are in float32 in any case.
+
+    Args:
+        wanted: the config's choice.
+        device: kind of device.
+        large_matrices: whether a tower is a transformer. Small feature towers lose more to casting than bfloat16 gives them.
+
+    Raises:
+        ConfigError: half precision on a CPU.
+    """
+    if wanted == "16" and device == "cpu":
+        raise ConfigError("train.precision=16 needs a GPU: on a CPU use 32, bf16 or auto")
+    if wanted != "auto":
+        return wanted
+    if device == "gpu":
+        return "bf16" if torch.cuda.is_bf16_supported() else "16"
+    return "bf16" if large_matrices and _cpu_has_bf16_tiles() else "32"
+
+
+def _cpu_has_bf16_tiles() -> bool:
+    """Whether the CPU has AMX. AVX-512 alone knows bfloat16 too, but encodes no faster with it than in float32."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """The autocast context in which towers run at this precision."""
+    if precision == "32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)

@@ -1,0 +1,125 @@
+"""After each epoch: validate, remember the best towers, decide whether to go on, and write a checkpoint that all of this can resume from."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from safetensors.torch import save_file
+
+from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.module import RetrievalModule
+
+logger = logging.getLogger(__name__)
+
+Validate = Callable[[TwoTower], dict[str, float]]
+CurvePoint = dict[str, float]
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """A checkpoint file is the old one or the new one, never half of one, whenever the process dies."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None) -> None:
+        """Writes beside the file, then renames."""
+        final = Path(path)
+        unfinished = final.with_suffix(".tmp")
+        with unfinished.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(final)
+
+
+class Selection(pl.Callback):
+    """Chooses the checkpoint by a validation figure over the whole catalogue, stops when it no longer rises, records the curves.
+
+    Args:
+        folder: where checkpoints go; ``last.ckpt`` resumes the training.
+        validate: gives the validation figures of the towers; None where there are no validation queries, then the last epoch is kept.
+        monitor: which of these figures chooses.
+        patience: epochs without a rise after which training stops; None for no stop.
+    """
+
+    def __init__(self, folder: Path, validate: Validate | None, monitor: str, patience: int | None) -> None:
+        self._folder = folder
+        self._validate = validate
+        self._monitor = monitor
+        self._patience = patience
+        self._started = time.perf_counter()
+        self.curves: list[CurvePoint] = []
+        self.best_value = -math.inf
+        self.best_epoch = -1
+
+    @property
+    def stopped(self) -> bool:
+        """Whether patience has run out."""
+        waited = len(self.curves) - 1 - self.best_epoch
+        return self._validate is not None and self._patience is not None and waited >= self._patience
+
+    @property
+    def best_path(self) -> Path:
+        """Weights of the best epoch."""
+        return self._folder / f"best-{self.best_epoch}.safetensors"
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training must know."""
+        return {"curves": self.curves, "best_value": self.best_value, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up where the checkpoint left off."""
+        self.curves, self.best_value, self.best_epoch = state_dict["curves"], state_dict["best_value"], state_dict["best_epoch"]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the epoch's clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validates, selects, saves."""
+        assert isinstance(pl_module, RetrievalModule)
+        seconds = time.perf_counter() - self._started
+        figures = {} if self._validate is None else self._validate(pl_module.towers)
+        point = {"epoch": float(trainer.current_epoch), "step": float(trainer.global_step), "seconds": seconds}
+        self.curves.append({**point, **pl_module.take_epoch_means(), **figures})
+        pl_module.log_dict(figures, logger=True, prog_bar=False)
+        self._select(trainer, pl_module.towers, figures)
+        trainer.save_checkpoint(self._folder / "last.ckpt")
+        self._forget_worse(trainer)
+        trainer.should_stop = trainer.should_stop or self.stopped
+        logger.info(_line(self.curves[-1], self._monitor))
+
+    def _select(self, trainer: pl.Trainer, towers: TwoTower, figures: dict[str, float]) -> None:
+        value = figures.get(self._monitor, float(trainer.current_epoch))
+        if value <= self.best_value:
+            return
+        self.best_value, self.best_epoch = value, trainer.current_epoch
+        if trainer.is_global_zero:
+            save_weights(towers, self.best_path)
+
+    def _forget_worse(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero:
+            for path in self._folder.glob("best-*.safetensors"):
+                if path != self.best_path:
+                    path.unlink()
+
+
+def save_weights(towers: TwoTower, path: Path) -> None:
+    """Writes the towers' weights, atomically; weights that both towers share are written once for each name."""
+    unfinished = path.with_suffix(".tmp")
+    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in towers.state_dict().items()}, unfinished)
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def _line(point: CurvePoint, monitor: str) -> str:
+    shown = [f"loss {point['loss']:.4f}", f"temperature {point['temperature']:.4f}"] if "loss" in point else []
+    shown += [f"{monitor} {point[monitor]:.4f}"] if monitor in point else []
+    return f"epoch {point['epoch']:.0f}: {', '.join(shown)} ({point['seconds']:.1f} s)"

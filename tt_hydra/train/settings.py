@@ -1,0 +1,59 @@
+"""What a training run can be told: the ``train``, ``optimizer`` and ``logger`` nodes as plain dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tt_hydra.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSettings:
+    """How long, how large and where to train.
+
+    Attributes:
+        max_epochs: passes over the training pairs; 0 keeps the untrained towers.
+        batch_size: effective batch: queries per optimizer step, over all devices together.
+        devices: number of processes (CPU) or GPUs.
+        accelerator: ``auto`` takes a GPU where there is one.
+        strategy: ``ddp`` for several devices; ``auto`` chooses.
+        precision: ``auto`` probes the machine; losses are computed in float32 whatever it is.
+        gradient_clip: largest gradient norm; null for no clipping.
+        warmup: share of the steps in which the learning rate rises from 0.
+        decay: how the learning rate falls after the warm-up.
+        patience: epochs without a better validation recall after which training stops; null trains to the end.
+        monitor: validation metric, over the whole catalogue, that chooses the checkpoint.
+        init_from: a bundle (folder) whose weights training starts from; null starts afresh.
+    """
+
+    max_epochs: int = 60
+    batch_size: int = 1024
+    devices: int = 1
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    strategy: Literal["auto", "ddp"] = "auto"
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    gradient_clip: float | None = 1.0
+    warmup: float = 0.05
+    decay: Literal["none", "linear", "cosine"] = "linear"
+    patience: int | None = 8
+    monitor: Literal["recall@10", "ndcg@10"] = "recall@10"
+    init_from: str | None = None
+
+    def __post_init__(self) -> None:
+        _at_least("train.max_epochs", self.max_epochs, 0)
+        _at_least("train.batch_size", self.batch_size, 1)
+        _at_least("train.devices", self.devices, 1)
+        if self.batch_size % self.devices:
+            raise ConfigError(f"train.batch_size={self.batch_size} is shared by train.devices={self.devices} and must divide by it")
+        if not 0 <= self.warmup <= 1:
+            raise ConfigError(f"train.warmup is a share of the steps between 0 and 1, got {self.warmup}")
+        if self.gradient_clip is not None and self.gradient_clip <= 0:
+            raise ConfigError(f"train.gradient_clip must be above 0, or null for none, got {self.gradient_clip}")
+        if self.patience is not None:
+            _at_least("train.patience", self.patience, 1)
+
+
+def _at_least(key: str, value: int, lowest: int) -> None:
+    if value < lowest:
+        raise ConfigError(f"{key} must be at least {lowest}, got {value}")

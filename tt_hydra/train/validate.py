@@ -1,0 +1,25 @@
+"""Retrieval quality of the towers on validation queries: exact search over the whole catalogue, at any moment of the training."""
+
+from __future__ import annotations
+
+from tt_hydra.data.dataset import Dataset
+from tt_hydra.metrics.exact import exact_search
+from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
+from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.encode import embed_items, embed_queries, refresh_item_text
+from tt_hydra.train.precision import Precision
+
+CUTOFFS = Cutoffs(recall=(10,))
+
+
+def validation_figures(
+    towers: TwoTower, dataset: Dataset, *, exclude_seen: bool, batch_size: int, precision: Precision
+) -> dict[str, float]:
+    """``valid/model/recall@10`` and its fellows at cutoff 10."""
+    part = dataset.eval_part("valid")
+    refresh_item_text(towers, dataset, batch_size, precision)
+    queries = embed_queries(towers, dataset, "valid", batch_size, precision)
+    items = embed_items(towers, dataset, batch_size, precision)
+    result = exact_search(queries, items, CUTOFFS.deepest, towers.metric, exclude=part.seen if exclude_seen else None)
+    figures = evaluate_ranking(result, part.relevant, part.gains, cutoffs=CUTOFFS)
+    return {f"valid/model/{name}": value for name, value in figures.means.items()}
