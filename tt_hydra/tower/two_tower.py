@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 from tt_hydra.contracts import Features, Kind, Metric, Pooling, Schema, Side, SideSchema, Tokenizer
 from tt_hydra.errors import BundleError, ConfigError
 from tt_hydra.tower.features import FeatureEncoder
+from tt_hydra.tower.pretrained import PretrainedTokenizer
 from tt_hydra.tower.side import SideTower
 from tt_hydra.tower.spec import TowerSpec
 
@@ -204,13 +205,19 @@ class TwoTower(nn.Module):
 
     def save_assets(self, folder: Path) -> None:
         """Writes what ``build(assets=folder)`` needs besides the weights: a pretrained encoder's configuration and tokenizer."""
-        for side in SIDES:
-            encoder = self._side(side).features.text
-            if side in self.towers and encoder is not None:
+        for side, tower in self._towers().items():
+            encoder, tokenizer = tower.features.text, self.tokenizers.get(side)
+            if encoder is not None:
                 encoder.save_assets(folder / side)
+            if isinstance(tokenizer, PretrainedTokenizer):
+                tokenizer.save(folder / side)
+
+    def _towers(self) -> dict[Side, SideTower]:
+        """The towers that have weights of their own; tied sides have the item side's."""
+        return {side: cast(SideTower, self.towers[side]) for side in SIDES if side in self.towers}
 
     def _side(self, side: Side) -> SideTower:
-        return self.towers[side if side in self.towers else "item"]  # type: ignore[return-value]
+        return self._towers().get(side) or cast(SideTower, self.towers["item"])
 
     def _prefixes(self, side: Side) -> tuple[str, ...]:
         if side == "item" or self.tied:
@@ -222,7 +229,7 @@ class TwoTower(nn.Module):
 
     def _history_items(self, features: Features) -> Tensor:
         encoder = self._side("item").features
-        return encoder(features, self._item_texts(features, for_history=True))  # type: ignore[no-any-return]
+        return cast(Tensor, encoder(features, self._item_texts(features, for_history=True)))
 
     def _item_texts(self, features: Features, for_history: bool) -> Tensor | None:
         encoder = self._side("item").features
@@ -234,8 +241,8 @@ class TwoTower(nn.Module):
 
     def _lr_scales(self) -> dict[str, float]:
         scales: dict[str, float] = {}
-        for side in self.towers:
-            encoder = self._side(side).features.text  # type: ignore[arg-type]
+        for side, tower in self._towers().items():
+            encoder = tower.features.text
             if encoder is not None:
                 scales |= {f"towers.{side}.features.text.{name}": scale for name, scale in encoder.lr_scales().items()}
         return scales

@@ -1,0 +1,114 @@
+"""A Hugging Face encoder as a text encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tt_hydra.contracts import Padded, Pooling
+from tt_hydra.tower.pretrained import save_config
+from tt_hydra.tower.spec import TextEncoder
+
+ROWS_AT_A_TIME = {"cpu": 64}
+"""Texts of similar length that are encoded together, by device type."""
+ROWS_AT_A_TIME_ELSEWHERE = 512
+
+
+class Transformer(TextEncoder):
+    """Token vectors of a pretrained encoder, pooled.
+
+    Texts are sorted by length and encoded in groups that are padded to their own longest, so that a long text does not make the
+    short ones costly. Tokens are moved to the front first: position numbers do not depend on where the padding stood.
+
+    Args:
+        encoder: a model of ``transformers``.
+        pooling: joins token vectors.
+        frozen_layers: how many of the lowest layers keep their weights, the token embeddings with them; 0 freezes nothing,
+            None everything, the pooling's weights included.
+        lr_scale: factor on the learning rate of the encoder.
+        layer_lr_decay: further factor for each layer below the top one.
+    """
+
+    pretrained = True
+
+    def __init__(self, encoder: Any, pooling: Pooling, frozen_layers: int | None, lr_scale: float, layer_lr_decay: float) -> None:
+        super().__init__()
+        self.width = int(encoder.config.hidden_size)
+        self.encoder = encoder
+        self.pool = pooling.build(self.width)
+        self.lr_scale, self.layer_lr_decay = lr_scale, layer_lr_decay
+        self.layers = layer_count(encoder)
+        self.trained = frozen_layers is not None
+        self._freeze(frozen_layers)
+        self.train()
+
+    def forward(self, tokens: Padded) -> Tensor:
+        """Vectors ``(rows, width)``; zeros for a text without tokens."""
+        lengths = tokens.mask.sum(dim=1)
+        longest = int(lengths.max()) if len(lengths) else 0
+        if longest == 0:
+            return torch.zeros(len(lengths), self.width, device=tokens.ids.device)
+        order = lengths.argsort(descending=True, stable=True)
+        front = (~tokens.mask).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]
+        ids, mask = tokens.ids.gather(1, front)[order], tokens.mask.gather(1, front)[order]
+        ids = ids.masked_fill(~mask, getattr(self.encoder.config, "pad_token_id", None) or 0)
+        size = ROWS_AT_A_TIME.get(ids.device.type, ROWS_AT_A_TIME_ELSEWHERE)
+        pooled = [self._group(*group) for group in zip(torch.split(ids, size), torch.split(mask, size), strict=True)]
+        return functional.embedding(order.argsort(), torch.cat(pooled))
+
+    def _group(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Vectors of texts sorted by falling length."""
+        length = max(int(mask[0].sum()), 1)
+        ids, mask = ids[:, :length], mask[:, :length]
+        attended = mask.clone()
+        attended[:, 0] = True
+        vectors = self.encoder(input_ids=ids, attention_mask=attended.long()).last_hidden_state
+        return cast(Tensor, self.pool(vectors, mask))
+
+    def train(self, mode: bool = True) -> Self:
+        """A frozen encoder stays in evaluation mode: its vectors are those of the cache."""
+        return super().train(mode and self.trained)
+
+    def lr_scales(self) -> dict[str, float]:
+        """The encoder's factors, by parameter name; the top layer's is ``lr_scale``."""
+        return {
+            f"encoder.{name}": self.lr_scale * self.layer_lr_decay ** (self.layers - min(depth, self.layers))
+            for name, depth in _depths(self.encoder).items()
+        }
+
+    def save_assets(self, folder: Path) -> None:
+        """Writes the encoder's configuration."""
+        save_config(self.encoder, folder)
+
+    def _freeze(self, layers: int | None) -> None:
+        depths = _depths(self.encoder)
+        for name, parameter in self.encoder.named_parameters():
+            parameter.requires_grad = layers is not None and (layers == 0 or depths[name] > layers)
+        for parameter in self.pool.parameters():
+            parameter.requires_grad = self.trained
+
+
+def layer_count(encoder: Any) -> int:
+    """Number of transformer layers."""
+    return len(_stack(encoder)[1])
+
+
+def _stack(encoder: Any) -> tuple[str, nn.ModuleList]:
+    """Name and modules of the longest list of layers."""
+    lists = [(name, module) for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=lambda pair: len(pair[1]), default=("", nn.ModuleList()))
+
+
+def _depths(encoder: Any) -> dict[str, int]:
+    """By parameter name: 0 before the layers, 1 for the lowest layer ..., one more than their number after them."""
+    prefix, layers = _stack(encoder)
+    depths, after = {}, False
+    for name, _ in encoder.named_parameters():
+        inside = bool(prefix) and name.startswith(f"{prefix}.")
+        after = after or inside
+        depths[name] = int(name[len(prefix) + 1 :].split(".")[0]) + 1 if inside else (len(layers) + 1 if after else 0)
+    return depths
