@@ -1,0 +1,300 @@
+"""A prepared data set: immutable, memory-mapped, columnar. Every method gathers many rows at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from tt_hydra.contracts import Features, FloatArray, IntArray, Ragged, Schema, Side, Split, Tokenizer
+from tt_hydra.data.catalogue import AsOf, Catalogue
+from tt_hydra.data.encoded import EncodedTable, load_array, load_ragged
+from tt_hydra.data.featurizer import Featurizer
+from tt_hydra.data.history import Timeline
+from tt_hydra.data.schema import HISTORY
+from tt_hydra.data.statistics import EventTimes, raw
+from tt_hydra.errors import DataError
+
+TIMELINES: Mapping[Split, str] = {"train": "valid", "valid": "valid", "test": "test"}
+LATEST = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPart:
+    """The training pairs.
+
+    Attributes:
+        query_rows: ``(n,)`` query of each pair.
+        item_rows: ``(n,)`` its positive item.
+        weights: ``(n,)`` float32.
+        times: ``(n,)`` when it happened; the source row where the data has no time.
+        positions: ``(n,)`` position of its event among all events.
+        negatives: item rows that the data names as negatives of each pair, or None.
+    """
+
+    query_rows: IntArray
+    item_rows: IntArray
+    weights: FloatArray
+    times: IntArray
+    positions: IntArray
+    negatives: Ragged | None
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPart:
+    """The queries of an evaluated part, each once; a query stands just before its first event of the part.
+
+    Attributes:
+        query_rows: ``(m,)`` query rows, ascending.
+        relevant: item rows of each query's events in the part, sorted, distinct.
+        gains: float32 grade of each relevant item.
+        seen: items that the query had before: in training, for test in training and validation; sorted, distinct.
+        positions: ``(m,)`` position among all events.
+    """
+
+    query_rows: IntArray
+    relevant: Ragged
+    gains: Ragged
+    seen: Ragged
+    positions: IntArray
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder that ``prepare`` wrote. Cheap to send to another process: it is opened again there.
+
+    Attributes:
+        folder: where it lies.
+        featurizer: what was fitted on the training part.
+        catalogue: the items.
+        query_table: encoded features of the queries.
+        context_table: encoded features of the events, one row an event; the last row is of a query without event.
+    """
+
+    folder: Path
+    featurizer: Featurizer
+    catalogue: Catalogue
+    query_table: EncodedTable
+    context_table: EncodedTable
+
+    @staticmethod
+    def load(folder: Path) -> Dataset:
+        """Opens a prepared folder; arrays are mapped, not read."""
+        return _open(folder, {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        tables = {"items": self.catalogue.table, "queries": self.query_table, "context": self.context_table}
+        return _open, (self.folder, {name: table.tokens for name, table in tables.items()})
+
+    def tokenized(self, tokenizers: Mapping[Side, Tokenizer]) -> Dataset:
+        """The same with every text as token ids; needed before rows of a side with texts are gathered."""
+        item, query = tokenizers["item"], tokenizers["query"]
+        return replace(
+            self,
+            catalogue=self.catalogue.tokenized(item),
+            query_table=self.query_table.tokenized(query),
+            context_table=self.context_table.tokenized(query),
+        )
+
+    @property
+    def schema(self) -> Schema:
+        """The resolved features of both sides."""
+        return self.featurizer.schema
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """Item ids by row."""
+        return self.catalogue.ids
+
+    @cached_property
+    def query_ids(self) -> pl.Series:
+        """Query ids by row."""
+        return pl.read_parquet(self.folder / "queries" / "ids.parquet")["id"]
+
+    @cached_property
+    def display(self) -> pl.DataFrame:
+        """Every column of the items table as the source gave it, by row."""
+        return pl.read_parquet(self.folder / "items" / "raw.parquet")
+
+    @property
+    def display_column(self) -> str | None:
+        """The column of ``display`` to print as a title."""
+        column: str | None = self._about["display"]
+        return column
+
+    @property
+    def num_queries(self) -> int:
+        """Number of queries."""
+        return self.query_table.size
+
+    @property
+    def num_items(self) -> int:
+        """Number of items."""
+        return self.catalogue.table.size
+
+    @property
+    def time_dependent_items(self) -> bool:
+        """Whether an item's features depend on the moment: statistics are declared."""
+        return bool(self.featurizer.scales)
+
+    @cached_property
+    def counts(self) -> FloatArray:
+        """``(num_items,)`` summed weight of each item's training events."""
+        return load_array(self.folder / "counts.npy")
+
+    @cached_property
+    def known(self) -> Ragged:
+        """By query row its positives in the training part: item rows, sorted, distinct."""
+        return load_ragged(self.folder, "known")
+
+    @cached_property
+    def vectors(self) -> tuple[FloatArray, FloatArray] | None:
+        """Ready-made item and query vectors of the source ``vectors``, memory-mapped, or None."""
+        if not (self.folder / "item_vectors.npy").exists():
+            return None
+        return load_array(self.folder / "item_vectors.npy"), load_array(self.folder / "query_vectors.npy")
+
+    @cached_property
+    def train(self) -> TrainPart:
+        """The training pairs, by query and time."""
+        folder = self.folder / "train"
+        positions = load_array(folder / "positions.npy")
+        negatives = load_ragged(folder, "negatives") if (folder / "negatives.offsets.npy").exists() else None
+        weights = load_array(folder / "weights.npy")
+        queries, items, times = (self._events[name][positions] for name in ("query", "item", "time"))
+        return TrainPart(queries, items, weights, times, positions, negatives)
+
+    def eval_part(self, part: Split) -> EvalPart:
+        """The queries of the validation or the test part."""
+        folder = self.folder / part
+        positions = load_array(folder / "positions.npy")
+        relevant, gains, seen = (load_ragged(folder, name) for name in ("relevant", "gains", "seen"))
+        return EvalPart(self._events["query"][positions], relevant, gains, seen, positions)
+
+    def require_training_pairs(self) -> None:
+        """Raises DataError if there is nothing to train on."""
+        if not len(self.train):
+            raise DataError(
+                "no training pair: every interaction is in the validation or the test part, or was dropped "
+                f"({self.log_counts()}); give training interactions, or set train.max_epochs=0 to evaluate the untrained model"
+            )
+
+    def log_counts(self) -> dict[str, int]:
+        """What was read, dropped, missing and unknown, for the log."""
+        return dict(self._about["counts"])
+
+    def items(self, rows: IntArray, at: IntArray | None = None, *, as_of: AsOf = "valid") -> Features:
+        """Features of items.
+
+        Statistics count the events before a moment: ``at``, or else the beginning of the part ``as_of``. Where a part has no one
+        beginning (leave-last-out, random) it is the end of what the part may look back on: the training events for ``valid``, the
+        training and validation events for ``test``. The default is safe for both.
+
+        Args:
+            rows: ``(n,)`` item rows.
+            at: ``(n,)`` times, as in ``TrainPart.times``.
+            as_of: the part, where ``at`` is None.
+        """
+        if at is None or not self.time_dependent_items:
+            return self.catalogue.features(rows, as_of=as_of)
+        return self.catalogue.features(rows, raw([scale.name for scale in self.featurizer.scales], self.event_times, rows, at))
+
+    def item_keys(self, rows: IntArray, at: IntArray) -> IntArray:
+        """Numbers that are equal for two items at two moments only if their features are: the row where time plays no part."""
+        return self.event_times.key(rows, at) if self.time_dependent_items else rows
+
+    @cached_property
+    def event_times(self) -> EventTimes:
+        """All events by item and time; only where statistics are declared."""
+        return EventTimes(load_array(self.folder / "events" / "time_keys.npy"), load_array(self.folder / "events" / "distinct_times.npy"))
+
+    def queries(self, part: Split, index: IntArray) -> Features:
+        """Features of the queries of some examples, as they stand just before the example.
+
+        Args:
+            part: which part the examples are of.
+            index: ``(n,)`` numbers of examples in ``train`` or ``eval_part(part)``.
+        """
+        positions = self._positions[part][index]
+        rows = self._events["query"][positions]
+        timeline = self.timeline(TIMELINES[part])
+        return self._query_features(rows, positions, timeline, timeline.before(rows, positions, self.featurizer.history))
+
+    def last_queries(self, rows: IntArray) -> Features:
+        """Features of queries that come after everything in the data: last known context, whole history (newest part of it)."""
+        timeline = self.timeline(LATEST)
+        return self._query_features(rows, self._last_positions(rows), timeline, timeline.latest(rows, self.featurizer.history))
+
+    def query_records(self, rows: IntArray) -> pl.DataFrame:
+        """What ``last_queries`` encodes, raw, as ``featurizer.encode_queries`` takes it: id, features, context, history of item ids."""
+        raw_queries = pl.read_parquet(self.folder / "queries" / "raw.parquet")[rows]
+        features = raw_queries.select(encoder.name for encoder in self.featurizer.queries if encoder.name != "id")
+        frame = self.query_ids.gather(rows).to_frame().hstack(features)
+        if self.featurizer.context:
+            frame = frame.hstack(pl.read_parquet(self.folder / "context" / "raw.parquet")[self._last_positions(rows)])
+        if not self.featurizer.history:
+            return frame
+        timeline = self.timeline(LATEST)
+        starts, lengths = timeline.latest(rows, self.featurizer.history)
+        events = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        taken = pl.DataFrame({"row": np.repeat(np.arange(len(rows)), lengths), HISTORY: self.item_ids.gather(timeline.items[events])})
+        lists = taken.group_by("row", maintain_order=True).agg(HISTORY)
+        every = pl.DataFrame({"row": np.arange(len(rows))}).join(lists, on="row", how="left", maintain_order="left")
+        return frame.hstack([every[HISTORY].fill_null([])])
+
+    def timeline(self, name: str) -> Timeline:
+        """What may be looked back on by validation and training (``valid``), by ``test``, or after everything (``end``)."""
+        return self._timelines[name]
+
+    def _query_features(self, rows: IntArray, positions: IntArray, timeline: Timeline, ranges: tuple[IntArray, IntArray]) -> Features:
+        values: dict[str, Any] = {**self.query_table.gather(rows), **self.context_table.gather(positions)}
+        if self.featurizer.history:
+            values[HISTORY] = self.catalogue.history(timeline.items, *ranges)
+        return Features(len(rows), values, torch.from_numpy(rows))
+
+    def _last_positions(self, rows: IntArray) -> IntArray:
+        offsets = self._events["offsets"]
+        stops = offsets[rows + 1]
+        return np.where(stops > offsets[rows], stops - 1, self.context_table.size - 1)
+
+    @cached_property
+    def _events(self) -> dict[str, IntArray]:
+        return {name: load_array(self.folder / "events" / f"{name}.npy") for name in ("query", "item", "time", "offsets")}
+
+    @cached_property
+    def _positions(self) -> dict[Split, IntArray]:
+        parts: tuple[Split, ...] = ("train", "valid", "test")
+        return {part: load_array(self.folder / part / "positions.npy") for part in parts}
+
+    @cached_property
+    def _timelines(self) -> dict[str, Timeline]:
+        return {name: Timeline.load(self.folder / "timeline" / name) for name in ("valid", "test", LATEST)}
+
+    @cached_property
+    def _about(self) -> dict[str, Any]:
+        about: dict[str, Any] = json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
+        return about
+
+
+def _open(folder: Path, tokens: Mapping[str, Mapping[str, Ragged]]) -> Dataset:
+    featurizer = Featurizer.from_json((folder / "featurizer.json").read_text(encoding="utf-8"))
+    return Dataset(
+        folder,
+        featurizer,
+        Catalogue.load(folder / "items", featurizer.scales, tokens.get("items")),
+        EncodedTable.load(folder / "queries" / "table", tokens.get("queries")),
+        EncodedTable.load(folder / "context" / "table", tokens.get("context")),
+    )

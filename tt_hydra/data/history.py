@@ -1,0 +1,88 @@
+"""Histories: what a query took before, as ranges of one array of events. No example holds a copy of its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tt_hydra.contracts import BoolArray, IntArray
+from tt_hydra.data.encoded import load_array
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The events that one part of the data may look back on, query by query, oldest first.
+
+    An example stands at a position of the data set's list of events (sorted by query, time, source row); its history is the query's
+    events of this timeline at smaller positions, so neither its own event nor a later one can be in it.
+
+    Attributes:
+        items: ``(events,)`` item rows.
+        positions: ``(events,)`` position of each in the list of all events, ascending.
+        offsets: ``(queries + 1,)`` where each query's events begin.
+    """
+
+    items: IntArray
+    positions: IntArray
+    offsets: IntArray
+
+    @staticmethod
+    def build(items: IntArray, visible: BoolArray, offsets: IntArray) -> Timeline:
+        """The visible ones of all events.
+
+        Args:
+            items: ``(events,)`` item row of every event, sorted by query, time, source row.
+            visible: ``(events,)`` which of them may be looked back on.
+            offsets: ``(queries + 1,)`` where each query's events begin among all events.
+        """
+        positions = np.flatnonzero(visible)
+        return Timeline(items[positions].astype(np.int32), positions, np.searchsorted(positions, offsets))
+
+    def save(self, folder: Path) -> None:
+        """Writes the arrays into a new folder."""
+        folder.mkdir(parents=True)
+        for name in self.__dataclass_fields__:
+            np.save(folder / f"{name}.npy", getattr(self, name))
+
+    @staticmethod
+    def load(folder: Path) -> Timeline:
+        """Opens a folder that ``save`` wrote, memory-mapped."""
+        return Timeline(*(load_array(folder / f"{name}.npy") for name in Timeline.__dataclass_fields__))
+
+    def before(self, queries: IntArray, positions: IntArray, max_length: int) -> tuple[IntArray, IntArray]:
+        """First index and length of each history: the newest ``max_length`` events of the query before a position.
+
+        Args:
+            queries: ``(n,)`` query rows.
+            positions: ``(n,)`` positions among all events; a position after the query's events gives its newest ones.
+            max_length: how many at most.
+        """
+        stops = np.searchsorted(self.positions, positions)
+        starts = np.maximum(self.offsets[queries], stops - max_length)
+        return starts, np.maximum(0, stops - starts)
+
+    def latest(self, queries: IntArray, max_length: int) -> tuple[IntArray, IntArray]:
+        """First index and length of each query's newest ``max_length`` events."""
+        stops = self.offsets[queries + 1]
+        starts = np.maximum(self.offsets[queries], stops - max_length)
+        return starts, stops - starts
+
+
+def flat_histories(items: IntArray, lengths: IntArray, max_length: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Histories given as lists of items: the known items in one array, and where each one's newest ``max_length`` begin.
+
+    Args:
+        items: ``(total,)`` item rows of all histories one after the other, -1 for an unknown item.
+        lengths: ``(n,)`` length of each history, unknown items included.
+        max_length: how many at most.
+
+    Returns:
+        Known items, first index and length of each history.
+    """
+    known = items >= 0
+    stops = np.concatenate([[0], np.cumsum(known)])[np.cumsum(lengths)]
+    starts = np.concatenate([[0], stops[:-1]])
+    starts = np.maximum(starts, stops - max_length)
+    return items[known], starts, stops - starts

@@ -1,0 +1,128 @@
+"""Splits: which part each event belongs to. Every rule sees the events sorted by query, time and source row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tt_hydra.contracts import IntArray
+from tt_hydra.data.declaration import SplitSpec
+from tt_hydra.errors import DataError
+
+TRAIN, VALID, TEST = 0, 1, 2
+PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
+
+Parts = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldOut:
+    """How validation queries are taken from the training part where the data has none.
+
+    Attributes:
+        share: share of the queries with training events.
+        last_only: hold out only a query's last training event, so that it keeps a history; otherwise all of them.
+        seed: what the draw depends on, together with the number of queries.
+    """
+
+    share: float
+    last_only: bool
+    seed: int
+
+
+def assign(events: pl.DataFrame, offsets: IntArray, spec: SplitSpec, hold_out: HoldOut) -> Parts:
+    """The part of each event.
+
+    ``leave_last_out``: a query's last event is test and the one before validation; with two events there is no validation, a single
+    one is for training. ``temporal``: by the two moments. ``random``: by shares of the events, drawn with the seed. ``given``: by the
+    column ``split``. The last one, and ``temporal`` without ``valid_from``, hold training queries out where validation is empty.
+
+    Args:
+        events: ``query`` rows and, where the split needs it, ``time`` or ``split``, sorted by query, time and source row.
+        offsets: ``(queries + 1,)`` where each query's events begin.
+        spec: the rule.
+        hold_out: how validation queries are drawn.
+
+    Raises:
+        DataError: the rule needs a column that is not there, or a part has an unknown name.
+    """
+    match spec.kind:
+        case "leave_last_out":
+            return _leave_last_out(offsets)
+        case "random":
+            return _random(len(events), spec, hold_out.seed)
+        case "temporal":
+            parts = _temporal(events, spec)
+        case "given":
+            parts = _given(events)
+    return parts if (parts == VALID).any() or spec.valid_from is not None else _held_out(parts, events, hold_out)
+
+
+def _leave_last_out(offsets: IntArray) -> Parts:
+    lengths = np.diff(offsets)
+    parts = np.full(offsets[-1], TRAIN, np.int8)
+    parts[offsets[1:][lengths >= 2] - 1] = TEST
+    parts[offsets[1:][lengths >= 3] - 2] = VALID
+    return parts
+
+
+def _random(size: int, spec: SplitSpec, seed: int) -> Parts:
+    order = np.random.default_rng(seed).permutation(size)
+    valid, test = round(spec.valid * size), round(spec.test * size)
+    parts = np.full(size, TRAIN, np.int8)
+    parts[order[:valid]] = VALID
+    parts[order[valid : valid + test]] = TEST
+    return parts
+
+
+def _temporal(events: pl.DataFrame, spec: SplitSpec) -> Parts:
+    if "time" not in events.columns:
+        raise DataError(
+            "split.kind=temporal needs a time for each interaction: name its column in data.interactions.time, or choose random"
+        )
+    valid_from, test_from = (_moment(name, value) for name, value in (("valid_from", spec.valid_from), ("test_from", spec.test_from)))
+    if test_from is None:
+        raise DataError("split.kind=temporal needs split.test_from: the first moment of the test part")
+    if valid_from is not None and valid_from >= test_from:
+        raise DataError(f"split.valid_from={valid_from} is not before split.test_from={test_from}: nothing is left to validate on")
+    times = events["time"].to_numpy()
+    parts = np.where(times >= test_from, TEST, TRAIN).astype(np.int8)
+    if valid_from is not None:
+        parts[(times >= valid_from) & (times < test_from)] = VALID
+    return parts
+
+
+def _moment(name: str, value: str | int | None) -> int | None:
+    if isinstance(value, str):
+        raise DataError(f"split.{name}={value!r} is not in the unit of the time column; a source turns dates into numbers while reading")
+    return value
+
+
+def _given(events: pl.DataFrame) -> Parts:
+    if "split" not in events.columns:
+        raise DataError("split.kind=given needs a column that says train, valid or test: name it in data.interactions.split")
+    unknown = events.filter(pl.col("split").is_null() | ~pl.col("split").is_in(list(PARTS)))
+    if len(unknown):
+        raise DataError(f"the split column says {unknown['split'][0]!r} in {len(unknown)} row(s): allowed are {', '.join(PARTS)}")
+    return events["split"].replace_strict(PARTS, return_dtype=pl.Int8).to_numpy().copy()
+
+
+def _held_out(parts: Parts, events: pl.DataFrame, hold_out: HoldOut) -> Parts:
+    queries = events["query"].to_numpy()
+    training = np.flatnonzero(parts == TRAIN)
+    candidates, counts = np.unique(queries[training], return_counts=True)
+    if hold_out.last_only:
+        candidates = candidates[counts >= 2]
+    share = round(hold_out.share * len(candidates))
+    wanted = min(max(share, 1 if hold_out.share > 0 else 0), len(candidates) - (0 if hold_out.last_only else 1))
+    if wanted <= 0:
+        return parts
+    chosen = np.random.default_rng(hold_out.seed).choice(candidates, size=wanted, replace=False)
+    held = training[np.isin(queries[training], chosen)]
+    if hold_out.last_only:
+        held = held[np.append(queries[held][1:] != queries[held][:-1], True)]
+    parts[held] = VALID
+    return parts
