@@ -199,3 +199,9 @@ class Declaration:
 
     def __post_init__(self) -> None:
         check_statistics(self.statistics)
+        given = {"history": self.history is not None, "text": self.text}
+        query_side = [*self.queries, *self.context, *(name for name, there in given.items() if there)]
+        for side, names in (("query", query_side), ("item", [*self.items, *self.statistics])):
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise ConfigError(f"two features of the {side} side are called {twice!r}: rename a column")

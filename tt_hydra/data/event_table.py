@@ -1,0 +1,94 @@
+"""The table of interactions of a declared source: its config node, and its rows as events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import polars as pl
+
+from tt_hydra.data.columns import as_ids, as_parts, as_text, as_weights, with_features
+from tt_hydra.data.declaration import FeatureSpec, check_choice, parse_features
+from tt_hydra.data.events import drop_missing
+from tt_hydra.data.reading import DataFile, read_files
+from tt_hydra.data.times import GivenUnit, Times, read_times
+from tt_hydra.errors import ConfigError
+
+RESERVED = ("query", "item", "time", "text", "weight", "split", "negatives")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interactions:
+    """The table of interactions: one row is one event, in which a query found an item.
+
+    Attributes:
+        path: file, or folder of files of one format; relative to the working directory.
+        query: column of the query's (user's, session's) id. None: each distinct ``text`` is a query.
+        item: column of the item's id.
+        time: column of the event's time. None: the order of the rows is the order of the events.
+        time_unit: unit of a numeric time: s, ms, us or ns since 1970, ``step`` (it only orders), or ``auto``, by the size of the numbers.
+        text: column of the event's own query text.
+        weight: column of the event's weight, at least 0; rows with 0 are dropped.
+        split: column that says train, valid or test, for ``split.kind=given``.
+        context: features of the event, by column.
+    """
+
+    path: str | None = None
+    query: str | None = "user_id"
+    item: str = "item_id"
+    time: str | None = None
+    time_unit: GivenUnit = "auto"
+    text: str | None = None
+    weight: str | None = None
+    split: str | None = None
+    context: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("time_unit", self.time_unit, get_args(GivenUnit))
+        if self.query is None and self.text is None:
+            raise ConfigError("neither query nor text is set: name the column of the query's id, or of its text, or both")
+        for name in self.features():
+            if name in RESERVED and getattr(self, name, None) != name:
+                raise ConfigError(f"context.{name}: a context column cannot be called {name}, which has a meaning of its own; rename it")
+
+    def features(self) -> dict[str, FeatureSpec]:
+        """The declared features of the event."""
+        return parse_features(self.context, "context")
+
+    def columns(self) -> list[str]:
+        """The columns of the file that are read, each once."""
+        named = [self.query, self.item, self.time, self.text, self.weight, self.split, *self.features()]
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+
+def read_events(node: Interactions, files: Sequence[DataFile], counts: Counter[str]) -> tuple[pl.DataFrame, Times | None]:
+    """The events, in the order of the rows, and their times.
+
+    The columns are those of ``Tables.interactions``; ``query`` is absent where the text is the query. Rows without an id or a time
+    are dropped and counted.
+
+    Raises:
+        DataError: a column is missing or of the wrong type, or a line cannot be parsed.
+    """
+    frame = read_files(files, node.columns())
+    name = node.path if len(files) > 1 else files[0].name
+
+    def cells(column: str) -> tuple[pl.Series, str]:
+        return frame[column], f"{name}, column {column!r}"
+
+    times = None if node.time is None else read_times(frame[node.time], node.time_unit, f"{name}, column {node.time!r}")
+    made = {
+        "query": None if node.query is None else as_ids(*cells(node.query)),
+        "item": as_ids(*cells(node.item)),
+        "time": None if times is None else times.values,
+        "text": None if node.text is None else as_text(*cells(node.text)).fill_null(""),
+        "weight": None if node.weight is None else as_weights(*cells(node.weight)),
+        "split": None if node.split is None else as_parts(*cells(node.split)),
+    }
+    context = with_features(frame.select(list(node.features())), node.features(), str(name))
+    known = [column.alias(key) for key, column in made.items() if column is not None]
+    events = pl.DataFrame(known).with_columns(context.get_columns())
+    needed = tuple(key for key in ("query", "item", "time") if key in events.columns)
+    return drop_missing(events, needed, counts), times
