@@ -15,7 +15,9 @@ from typing import Any
 
 from tt_hydra.errors import TTHydraError
 
-CHUNK = 1 << 20
+REMOVED = ".removed-"
+"""In the name of a folder that is being removed."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
@@ -56,21 +58,26 @@ def _sync(path: Path) -> None:
 
 
 def publish(unfinished: Path, final: Path) -> None:
-    """Makes a finished folder visible under its final name in one step that survives a power cut.
+    """Makes a finished folder visible under its final name, in a way that survives a power cut; an earlier folder gives way.
 
     Raises:
-        OSError: ``final`` exists and is not empty, or the disk refuses.
+        OSError: the disk refuses.
     """
     sync_tree(unfinished)
+    earlier = _set_aside(final) if final.exists() else None
     unfinished.replace(final)
     _sync(final.parent)
+    if earlier is not None:
+        shutil.rmtree(earlier)
 
 
 def remove_tree(folder: Path) -> None:
     """Removes a folder so that an interruption cannot leave it half there under its own name."""
-    doomed = folder.with_name(f"{folder.name}.removed-{uuid.uuid4().hex[:8]}")
-    folder.replace(doomed)
-    shutil.rmtree(doomed)
+    shutil.rmtree(_set_aside(folder))
+
+
+def _set_aside(folder: Path) -> Path:
+    return folder.replace(folder.with_name(f"{folder.name}{REMOVED}{uuid.uuid4().hex[:8]}"))
 
 
 def link_or_copy(source: Path, target: Path) -> None:

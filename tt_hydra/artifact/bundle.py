@@ -1,0 +1,190 @@
+"""The bundle: one immutable folder that holds all that serving needs, each file with its checksum, each part with its origin.
+
+Layout: ``manifest.json``; ``query_tower.safetensors`` and ``item_tower.safetensors`` (tied towers have only the latter);
+``encoder/`` configuration and tokenizer of a pretrained text encoder; ``featurizer.json``; ``item_vectors.npy``, the truth, with
+``item_vectors.json``, the model that made it; ``index/`` with ``built_from.json``; ``items.parquet``, ids in row order with all raw
+columns; ``items/``, the same encoded; ``queries.parquet``, last known raw features and history by query id; ``item_text.npy`` and
+``item_tokens/``, the items' text vectors and token ids, where histories read them. Where the vectors came ready-made there are
+``query_vectors.npy`` and no towers. Nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from tt_hydra.artifact.files import sha256, sizes
+from tt_hydra.artifact.manifest import MANIFEST, Manifest
+from tt_hydra.artifact.model import ITEM_WEIGHTS, QUERY_WEIGHTS, ModelSpec, load_weights
+from tt_hydra.contracts import FloatArray, VectorIndex
+from tt_hydra.data.catalogue import Catalogue
+from tt_hydra.data.encoded import load_ragged
+from tt_hydra.data.featurizer import Featurizer
+from tt_hydra.errors import BundleError
+from tt_hydra.index.storage import load_index
+from tt_hydra.tower.two_tower import TwoTower
+
+VECTORS, VECTORS_ORIGIN = "item_vectors.npy", "item_vectors.json"
+INDEX, INDEX_ORIGIN = "index", "index/built_from.json"
+ITEMS, CATALOGUE, QUERIES, FEATURIZER = "items.parquet", "items", "queries.parquet", "featurizer.json"
+QUERY_VECTORS = "query_vectors.npy"
+ITEM_TEXT, ITEM_TOKENS, ENCODER = "item_text.npy", "item_tokens", "encoder"
+_REPAIR = "Copy the bundle again from where it was made, or run the pipeline again"
+
+
+def digests(folder: Path, names: Iterable[str]) -> list[str]:
+    """SHA-256 of each named file, several at a time."""
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda name: sha256(folder / name), names))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle; its parts are read when they are asked for."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def load(cls, folder: Path | str, verify: bool = True) -> Bundle:
+        """Opens a bundle and refuses one that is not whole.
+
+        Args:
+            folder: where it lies. A link is followed once, so that a new target does not mix two bundles.
+            verify: compare the checksum of every file, about a second a gigabyte; sizes and origins are always compared.
+
+        Raises:
+            BundleError: naming the file that is missing, damaged or of another bundle, or the two parts that do not belong together.
+        """
+        folder = Path(folder).resolve()
+        bundle = cls(folder, Manifest.load(folder))
+        bundle._check_names()
+        bundle._check_origins()
+        bundle._check_sizes()
+        if verify:
+            bundle._check_digests()
+        return bundle
+
+    def _check_names(self) -> None:
+        found = sizes(self.folder).keys() - {MANIFEST}
+        for name in sorted(self.manifest.files.keys() - found):
+            raise BundleError(f"{self.folder / name} is missing from the bundle. {_REPAIR}")
+        for name in sorted(found - self.manifest.files.keys()):
+            if not Path(name).name.startswith("."):
+                raise BundleError(f"{self.folder / name} is not part of this bundle, and a bundle never changes. Remove the file")
+
+    def _check_origins(self) -> None:
+        model, vectors = self.manifest.model_fingerprint, self.manifest.vectors_fingerprint
+        of_vectors, of_index = self._origin(VECTORS_ORIGIN), self._origin(INDEX_ORIGIN)
+        if of_vectors.get("model") != model or of_vectors.get("sha256") != vectors:
+            raise BundleError(
+                f"{self.folder}: {VECTORS} was made by model {of_vectors.get('model')}, but {QUERY_WEIGHTS} and {ITEM_WEIGHTS} are model "
+                f"{model}. A query tower never searches vectors of another item tower. {_REPAIR}"
+            )
+        if of_index != {"model": model, "vectors": vectors}:
+            raise BundleError(
+                f"{self.folder}: {INDEX}/ was built from vectors {of_index.get('vectors')} of model {of_index.get('model')}, but {VECTORS} "
+                f"holds vectors {vectors} of model {model}. A query tower never searches an index of another item tower. {_REPAIR}"
+            )
+
+    def _origin(self, name: str) -> dict[str, Any]:
+        try:
+            origin: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+            return dict(origin)
+        except (ValueError, TypeError) as error:
+            raise BundleError(f"{self.folder / name} is damaged: {error}. {_REPAIR}") from error
+
+    def _check_sizes(self) -> None:
+        for name, expected in self.manifest.files.items():
+            size = (self.folder / name).stat().st_size
+            if size != expected["bytes"]:
+                raise BundleError(
+                    f"{self.folder / name} has {size} bytes, not {expected['bytes']}: damaged, or of another bundle. {_REPAIR}"
+                )
+
+    def _check_digests(self) -> None:
+        files = self.manifest.files
+        for (name, expected), digest in zip(files.items(), digests(self.folder, files), strict=True):
+            if digest != expected["sha256"]:
+                raise BundleError(
+                    f"{self.folder / name} is damaged, or of another bundle: its checksum is not that of {MANIFEST}. {_REPAIR}"
+                )
+
+    def load_towers(self, allow: Sequence[str] = ()) -> TwoTower | None:
+        """The towers with their weights, in evaluation mode; None where the vectors came ready-made.
+
+        Args:
+            allow: module prefixes of components of one's own.
+
+        Raises:
+            BundleError: the weights do not fit the towers that the manifest describes.
+        """
+        if self.manifest.model is None:
+            return None
+        assets = self.folder / ENCODER
+        towers = ModelSpec.from_json(self.manifest.model, allow).build(assets if assets.is_dir() else None)
+        try:
+            load_weights(towers, self.folder)
+        except RuntimeError as error:
+            raise BundleError(f"{self.folder}: the weights do not fit the towers of {MANIFEST}: {error}") from error
+        if (self.folder / ITEM_TEXT).exists():
+            towers.set_item_text(torch.from_numpy(np.load(self.folder / ITEM_TEXT, allow_pickle=False)))
+        return towers.eval()
+
+    @cached_property
+    def item_vectors(self) -> FloatArray:
+        """``(items, dim)``, memory-mapped, read only."""
+        vectors: FloatArray = np.load(self.folder / VECTORS, mmap_mode="r", allow_pickle=False)
+        return vectors
+
+    @cached_property
+    def query_vectors(self) -> FloatArray:
+        """``(queries, dim)`` ready-made vectors of the known queries, memory-mapped; only where there are no towers."""
+        vectors: FloatArray = np.load(self.folder / QUERY_VECTORS, mmap_mode="r", allow_pickle=False)
+        return vectors
+
+    @cached_property
+    def items(self) -> pl.DataFrame:
+        """The items in row order: ``id`` and raw columns."""
+        return pl.read_parquet(self.folder / ITEMS)
+
+    @cached_property
+    def queries(self) -> pl.DataFrame:
+        """Known queries: ``id``, last known raw features, history."""
+        return pl.read_parquet(self.folder / QUERIES)
+
+    @cached_property
+    def featurizer(self) -> Featurizer:
+        """What turns raw columns into features."""
+        return Featurizer.from_json((self.folder / FEATURIZER).read_text(encoding="utf-8"))
+
+    def load_catalogue(self) -> Catalogue:
+        """The items as histories name them, encoded; with their token ids where histories read them."""
+        catalogue = Catalogue.load(self.folder / CATALOGUE, self.featurizer.scales)
+        tokens = self.folder / ITEM_TOKENS
+        if not tokens.is_dir():
+            return catalogue
+        columns = {name: load_ragged(tokens, str(number)) for number, name in enumerate(catalogue.table.text_names)}
+        return replace(catalogue, table=replace(catalogue.table, tokens=columns))
+
+    def load_index(self) -> VectorIndex:
+        """The index over the item vectors.
+
+        Raises:
+            BundleError: its size or metric is not that of the manifest.
+        """
+        index = load_index(self.folder / INDEX, vectors=self.item_vectors)
+        found, expected = (index.size, index.dim, index.metric), (self.manifest.num_items, self.manifest.dim, self.manifest.metric)
+        if found != expected:
+            raise BundleError(f"{self.folder / INDEX} has (items, dim, metric) = {found}, {MANIFEST} says {expected}. {_REPAIR}")
+        return index
