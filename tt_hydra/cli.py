@@ -1,0 +1,224 @@
+"""The command line: ``python -m tt_hydra [COMMAND] [overrides]``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from tt_hydra.config.arguments import Call, quote, understand
+from tt_hydra.config.build import build
+from tt_hydra.config.changed import changed
+from tt_hydra.config.check import Checked, check
+from tt_hydra.config.commands import COMMANDS, PATHS, TEXTS, WITH_RUN_DIR
+from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
+from tt_hydra.config.overrides import message
+from tt_hydra.config.paths import config_dir
+from tt_hydra.config.problems import refuse
+from tt_hydra.errors import TTHydraError
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+REFUSED, INTERRUPTED = 2, 130
+
+HEADLINES = ("test/model/recall@10", "test/index/recall@10", "search/p50_ms", "index/bytes_per_item")
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Does what the command line says and exits: 0 done, 1 a fault of ours (with traceback), 2 refused, 130 interrupted."""
+    sys.exit(status(sys.argv[1:]))
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Does what a command line says.
+
+    Args:
+        arguments: the command line without the program's name.
+
+    Returns:
+        The process's exit status.
+    """
+    wants_traceback = os.environ.get(FULL_ERROR) == "1"
+    typed = shlex.join(["python", "-m", "tt_hydra", *arguments])
+    try:
+        return _do(understand(arguments, COMMANDS, TEXTS, PATHS), typed)
+    except (TTHydraError, HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        print(f"error: {error if isinstance(error, TTHydraError) else message(error)}", file=sys.stderr)
+        return REFUSED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        print(f"\ninterrupted; to go on from here: {typed}", file=sys.stderr)
+        return INTERRUPTED
+
+
+@dataclass(slots=True)
+class Context:
+    """What a command's jobs share.
+
+    Attributes:
+        results: one line for each job of a ``--multirun``: its overrides and its figures, or why it was refused.
+        refusal: the error of a single job.
+    """
+
+    call: Call
+    typed: str
+    loader: ConfigLoaderImpl
+    results: list[tuple[str, Mapping[str, float] | str]] = field(default_factory=list)
+    refusal: TTHydraError | None = None
+
+    @property
+    def multirun(self) -> bool:
+        """Whether this is one job of several."""
+        return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _do(call: Call, typed: str) -> int:
+    context = Context(call, typed, make_loader(call.folders))
+    if not (call.flags.help or call.flags.hydra_help or call.flags.shell_completion):
+        _refuse_mistakes(context)
+    sys.argv[1:] = call.argv
+
+    def task(config: DictConfig) -> None:
+        _job(config, context)
+
+    with _environment(FULL_ERROR, "1"):  # Hydra hands errors on instead of printing them
+        hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=call.command)(task)()
+    if context.refusal is not None:
+        raise context.refusal
+    if context.results:
+        _print_jobs(context.results)
+    return REFUSED if any(isinstance(found, str) for _, found in context.results) else 0
+
+
+def _refuse_mistakes(context: Context) -> None:
+    """Refuses, before a folder is made, what no job can do; a mistake of one job of several is left to that job."""
+    call = context.call
+    found = []
+    for overrides in jobs_of(context.loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:
+        config, problems = compose(context.loader, call.command, overrides)
+        found.append([*problems, *_checked(config, call.command, "").problems])
+    refuse([problem for problem in found[0] if all(problem in others for others in found)])
+
+
+def _checked(config: DictConfig, command: str, run_dir: str) -> Checked:
+    return check(config, COMMANDS[command], {"runtime.run_dir": run_dir} if command in WITH_RUN_DIR else None)
+
+
+def _job(config: DictConfig, context: Context) -> None:
+    before = os.environ.pop(FULL_ERROR, None)
+    name = " ".join(HydraConfig.get().overrides.task)
+    try:
+        result = _in_own_process(context) if context.multirun and _devices(config) > 1 else EXECUTE[context.call.command](config, context)
+        if context.multirun:
+            context.results.append((name, result or {}))
+    except TTHydraError as error:
+        if not context.multirun:
+            context.refusal = error
+        else:
+            logger.error("%s", error)
+            context.results.append((name, str(error)))
+    finally:
+        if before is not None:
+            os.environ[FULL_ERROR] = before
+
+
+def _in_own_process(context: Context) -> Mapping[str, float]:
+    """One job of a ``--multirun`` on several devices: Lightning re-runs the command line in every rank, so it must be the job's own."""
+    hydra_node = HydraConfig.get()
+    folders = [f"--config-dir={folder}" for folder in context.call.folders]
+    moved = [f"hydra.run.dir={quote(hydra_node.runtime.output_dir)}", "runtime.set_latest=false"]
+    command = [sys.executable, "-m", "tt_hydra", *folders, *hydra_node.overrides.task, *moved]
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise TTHydraError(f"the job ended with status {status}: {shlex.join(command)}")
+    metrics: dict[str, float] = json.loads(Path(hydra_node.runtime.output_dir, "metrics.json").read_text(encoding="utf-8"))
+    return metrics
+
+
+def _settings(config: DictConfig, context: Context, expected: type[T]) -> T:
+    checked = _checked(config, context.call.command, HydraConfig.get().runtime.output_dir)
+    refuse(checked.problems)
+    for problem in checked.problems:
+        logger.warning("%s", problem)
+    return build(checked, expected)
+
+
+def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
+    from tt_hydra.pipeline.run import run  # noqa: PLC0415
+    from tt_hydra.pipeline.settings import RunSettings  # noqa: PLC0415
+    from tt_hydra.report.summary import summary_table  # noqa: PLC0415
+
+    if context.multirun:
+        config.runtime.set_latest = False
+    settings = _settings(config, context, RunSettings)
+    differing = changed(context.loader, context.call.command, config, HydraConfig.get().runtime.choices)
+    result = run(settings, command=context.typed, changed=differing)
+    title = ", ".join(f"{key}={value}" for key, value in differing.items()) or "default settings"
+    _print(summary_table(result.metrics, title))
+    print(f"{result.run_dir}/report.html")
+    return result.metrics
+
+
+def _check(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.settings import RunSettings  # noqa: PLC0415
+
+    settings = _settings(config, context, RunSettings)
+    print(f"ok: {settings}")
+
+
+EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] = {"run": _run, "check": _check}
+
+
+def _devices(config: DictConfig) -> int:
+    devices = config.get("train", {}).get("devices", 1)
+    return devices if isinstance(devices, int) else 1
+
+
+def _print(renderable: object) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    Console().print(renderable)
+
+
+def _print_jobs(results: Sequence[tuple[str, Mapping[str, float] | str]]) -> None:
+    """One line for each job of a ``--multirun``."""
+    for number, (name, found) in enumerate(results):
+        figures = found if isinstance(found, str) else ", ".join(f"{key} {found[key]:.4g}" for key in HEADLINES if key in found)
+        print(f"{number}\t{name}\t{figures}")
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -1,0 +1,93 @@
+"""The words of a command line: the command, Hydra's own options, overrides; free texts are quoted so that Hydra takes them as is."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from hydra._internal.utils import get_args_parser
+
+from tt_hydra.config.problems import nearest
+from tt_hydra.errors import ConfigError
+
+PLAIN = re.compile(r"[\w./:+%@~^&*|<>?!;-]*", re.ASCII)
+"""Values that Hydra's grammar reads as one text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command line, understood.
+
+    Attributes:
+        command: name of the command, that is of its primary config.
+        options: Hydra's options (``--multirun``), as they were given.
+        overrides: as they go to Hydra, texts quoted.
+        flags: the options, parsed.
+    """
+
+    command: str
+    options: tuple[str, ...]
+    overrides: tuple[str, ...]
+    flags: argparse.Namespace
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The user's own folders of options."""
+        return () if self.flags.config_dir is None else (self.flags.config_dir,)
+
+    @property
+    def argv(self) -> list[str]:
+        """The arguments for Hydra; understood again they give the same call, as Lightning's re-run for each process needs."""
+        name = [] if self.flags.config_name is not None else [f"--config-name={self.command}"]
+        return [*name, *self.options, *self.overrides]
+
+
+def understand(arguments: Sequence[str], commands: Collection[str], texts: Collection[str], paths: Collection[str]) -> Call:
+    """Splits a command line.
+
+    Args:
+        arguments: without the program's name.
+        commands: names of commands; the first is the one that no command means.
+        texts: keys whose value is a literal text, whatever it holds.
+        paths: keys whose value is quoted where Hydra would not read it as one text.
+
+    Raises:
+        ConfigError: an unknown command, or two.
+    """
+    flags = get_args_parser().parse_intermixed_args(list(arguments))
+    words = [word for word in flags.overrides if "=" not in word and not word.startswith("~")]
+    left = list(flags.overrides)
+    options = tuple(argument for argument in arguments if not (argument in left and _take(left, argument)))
+    for word in words:
+        if word not in commands:
+            match = nearest(word, commands)
+            hint = f"did you mean {match!r}? " if match is not None else ""
+            raise ConfigError(f"{word!r} is no command; {hint}Commands: {', '.join(commands)}. A setting is written KEY=VALUE.")
+    if len(words) > 1:
+        raise ConfigError(f"one command at a time, got {' and '.join(words)}")
+    command = words[0] if words else flags.config_name or next(iter(commands))
+    overrides = tuple(_quoted(each, texts, paths) for each in flags.overrides if each not in words)
+    return Call(command, options, overrides, flags)
+
+
+def quote(text: str) -> str:
+    """A text as a quoted value that Hydra and OmegaConf read back unchanged."""
+    text = re.sub(r"(\\*)\$\{", lambda found: found.group(1) * 2 + "\\${", text)
+    text = re.sub(r"(\\*)('|$)", lambda found: found.group(1) * 2 + ("\\'" if found.group(2) else ""), text)
+    return f"'{text}'"
+
+
+def _take(left: list[str], argument: str) -> bool:
+    left.remove(argument)
+    return True
+
+
+def _quoted(override: str, texts: Collection[str], paths: Collection[str]) -> str:
+    key, _, value = override.partition("=")
+    if key in texts:
+        return f"{key}={quote(value)}"
+    if key in paths and value[:1] not in ("'", '"') and "${" not in value and not PLAIN.fullmatch(value):
+        return f"{key}={quote(value)}"
+    return override

@@ -1,0 +1,42 @@
+"""Which settings of a run differ from the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+UNSAID = ("runtime", "hydra")
+
+
+def changed(loader: ConfigLoaderImpl, command: str, config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """By dotted path: groups whose option is not the default one, then values that are not their option's own.
+
+    Args:
+        loader: where options are looked up.
+        command: name of the primary config.
+        config: what was composed.
+        choices: the option of each group (Hydra's ``runtime.choices``).
+    """
+    plain = loader.load_configuration(command, [], run_mode=RunMode.RUN)
+    usual = plain.hydra.runtime.choices
+    chosen = {key: value for key, value in choices.items() if not key.startswith("hydra/") and value != usual.get(key)}
+    kept = [f"{key}={'null' if value is None else value}" for key, value in chosen.items() if key != "experiment" and key in usual]
+    expected = _leaves(loader.load_configuration(command, kept, run_mode=RunMode.RUN))
+    found = _leaves(config)
+    return {**chosen, **{path: value for path, value in found.items() if path not in expected or expected[path] != value}}
+
+
+def _leaves(config: DictConfig) -> dict[str, Any]:
+    tree = {key: value for key, value in OmegaConf.to_container(config, resolve=False).items() if key not in UNSAID}  # type: ignore[union-attr]
+    return dict(_walk(tree, ""))
+
+
+def _walk(tree: Mapping[Any, Any], prefix: str) -> list[tuple[str, Any]]:
+    result: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        result += _walk(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+    return result
