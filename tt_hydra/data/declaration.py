@@ -74,6 +74,10 @@ class FeatureSpec:
             raise ConfigError("feature sep is empty: one or more characters that separate the values of a cell, such as '|'")
 
 
+Features = dict[str, FeatureKind | FeatureSpec | None]
+"""Features by column, as they are written: ``age: numeric`` or ``genres: {kind: multi, sep: "|"}``; None leaves a column out."""
+
+
 def parse_features(features: Mapping[str, Any] | None, where: str = "features") -> dict[str, FeatureSpec]:
     """Features by column name from their YAML: ``age: numeric`` or ``genres: {kind: multi, sep: "|"}``.
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from tt_hydra.data.columns import as_ids, check_unique_ids, with_features
-from tt_hydra.data.declaration import FeatureSpec, parse_features
+from tt_hydra.data.declaration import Features, FeatureSpec, parse_features
 from tt_hydra.data.reading import DataFile, read_files
 from tt_hydra.errors import ConfigError
 
@@ -28,7 +27,7 @@ class Entities:
 
     path: str | None = None
     id: str | None = None
-    features: dict[str, Any] | None = None
+    features: Features | None = None
 
     def declared(self, side: str, id_column: str) -> dict[str, FeatureSpec]:
         """The features of the table ``side``, whose id is called ``id_column``.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import polars as pl
 
 from tt_hydra.data.columns import as_ids, as_parts, as_text, as_weights, with_features
-from tt_hydra.data.declaration import FeatureSpec, check_choice, parse_features
+from tt_hydra.data.declaration import Features, FeatureSpec, check_choice, parse_features
 from tt_hydra.data.events import drop_missing
 from tt_hydra.data.reading import DataFile, read_files
 from tt_hydra.data.times import GivenUnit, Times, read_times
@@ -43,7 +43,7 @@ class Interactions:
     text: str | None = None
     weight: str | None = None
     split: str | None = None
-    context: dict[str, Any] | None = None
+    context: Features | None = None
 
     def __post_init__(self) -> None:
         check_choice("time_unit", self.time_unit, get_args(GivenUnit))

@@ -15,16 +15,16 @@ import polars as pl
 
 from tt_hydra.data import ml100k
 from tt_hydra.data.content import fingerprint, hash_file
-from tt_hydra.data.declaration import Declaration, HistorySpec, SplitSpec, check_statistics, coerce, nearest, parse_features
+from tt_hydra.data.declaration import Declaration, Features, HistorySpec, SplitSpec, check_statistics, coerce, nearest, parse_features
 from tt_hydra.data.tables import Tables
 from tt_hydra.errors import ConfigError, DataError
 
 
-def _query_features() -> dict[str, Any]:
+def _query_features() -> Features:
     return {"user_id": "categorical", "age": "numeric", "gender": "categorical", "occupation": "categorical"}
 
 
-def _item_features() -> dict[str, Any]:
+def _item_features() -> Features:
     return {"item_id": "categorical", "title": "text", "genres": "multi", "year": "numeric"}
 
 
@@ -44,9 +44,9 @@ class MovieLens:
 
     path: str | None = None
     min_rating: float | None = None
-    query_features: dict[str, Any] | None = field(default_factory=_query_features)
-    item_features: dict[str, Any] | None = field(default_factory=_item_features)
-    context: dict[str, Any] | None = None
+    query_features: Features | None = field(default_factory=_query_features)
+    item_features: Features | None = field(default_factory=_item_features)
+    context: Features | None = None
     history: HistorySpec | None = field(default_factory=HistorySpec)
     statistics: tuple[str, ...] = ()
 

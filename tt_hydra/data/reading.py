@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,14 +92,41 @@ def read_file(file: DataFile, columns: Sequence[str], every: bool = False) -> pl
     """
     if file.ending not in ENDINGS:
         raise DataError(f"{file.name}: unknown format; the file's name must end in one of {', '.join(ENDINGS)}, and .gz may follow")
+    return _parsed(file, lambda: _read(file, columns, every))
+
+
+def _parsed(file: DataFile, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
     if file.path.stat().st_size == 0:
         raise DataError(f"{file.name} is empty")
     try:
-        frame = _read(file, columns, every)
+        frame = read()
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{file.name}: {_reason(file, error)}") from error
     if len(frame) == 0:
         raise DataError(f"{file.name} has no rows")
+    return frame
+
+
+def read_texts(files: Sequence[DataFile], required: Sequence[str], optional: Sequence[str] = ()) -> pl.DataFrame:
+    """The named columns of all files as strings, whatever else a row holds; an optional column that is not there is all null.
+
+    Raises:
+        DataError: as ``read_file``; a required column counts as missing where no row has it.
+    """
+    frames = [_read_texts(file, required, optional) for file in files]
+    return pl.concat(frames)
+
+
+def _read_texts(file: DataFile, required: Sequence[str], optional: Sequence[str]) -> pl.DataFrame:
+    names = [*required, *optional]
+    if file.ending not in JSON_LINES:
+        frame = read_file(file, required, every=True)
+        absent = [pl.lit(None, pl.String).alias(name) for name in optional if name not in frame.columns]
+        return frame.with_columns(absent).select(pl.col(names).cast(pl.String))
+    frame = _parsed(file, lambda: pl.read_ndjson(_json_source(file.path), schema=dict.fromkeys(names, pl.String)))
+    absent_everywhere = [name for name in required if frame[name].is_null().all()]
+    if absent_everywhere:
+        read_file(file, required)
     return frame
 
 
@@ -108,6 +135,25 @@ def require_columns(file: DataFile, present: Sequence[str], wanted: Iterable[str
     for name in wanted:
         if name not in present:
             raise DataError(f"{file.name} has no column {name!r}{nearest(name, present)}; its columns are {', '.join(present)}")
+
+
+def read_rows(file: DataFile) -> pl.DataFrame:
+    """The rows of a tab-separated file without a header, as text columns ``column_0``, ``column_1`` ...
+
+    Raises:
+        DataError: the file is empty, or a line has another number of columns than the first.
+    """
+    return _parsed(file, lambda: _headless(file.path))
+
+
+def _headless(path: Path) -> pl.DataFrame:
+    parse = arrow_csv.ParseOptions(delimiter="\t", quote_char=False)
+    headless = arrow_csv.ReadOptions(autogenerate_column_names=True)
+    with arrow_csv.open_csv(path, headless, parse) as stream:
+        names = stream.schema.names
+    convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    frame = pl.DataFrame(arrow_csv.read_csv(path, headless, parse, convert))
+    return frame.rename({name: f"column_{number}" for number, name in enumerate(names)})
 
 
 def _names(folder: Path) -> list[str]:
