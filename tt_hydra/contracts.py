@@ -269,6 +269,10 @@ class FittedSampler(Protocol):
 class NegativeSampler(Protocol):
     """Hyper-parameters of a negative sampler."""
 
+    @property
+    def requires_given(self) -> bool:
+        """Whether it draws from negatives that the data names, so that it cannot do without them."""
+
     def fit(self, counts: FloatArray) -> FittedSampler:
         """The sampler for a catalogue, given how often each item is a positive in the training part, ``(num_items,)``."""
 

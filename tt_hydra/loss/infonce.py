@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tt_hydra.contracts import LossOutput, Targets
-from tt_hydra.loss.logits import DEFAULT_CHUNK, check_chunk_size, softmax_loss
+from tt_hydra.loss.logits import DEFAULT_CHUNK, at_least_float32, check_chunk_size, softmax_loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +50,7 @@ class InfoNCE:
             targets: positives, exclusions and weights.
             temperature: scalar.
         """
+        queries, items = at_least_float32(queries), at_least_float32(items)
         forward = softmax_loss(queries, items, targets, temperature, chunk_size=self.chunk_size)
         if not self.symmetric:
             return forward

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from tt_hydra.contracts import LossOutput, Targets
 from tt_hydra.errors import ConfigError
 
-DEFAULT_CHUNK = 2**20
+DEFAULT_CHUNK = 1_048_576
 """Scores held at once: 4 MiB a matrix, which stays in the cache of a CPU core and is enough work for a GPU kernel."""
 
 MASKED = -torch.inf
@@ -47,14 +47,17 @@ def softmax_loss(
         correct: whether ``targets.log_q`` is subtracted; else it is not read.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        queries, items = _at_least_float32(queries), _at_least_float32(items)
+        queries, items = at_least_float32(queries), at_least_float32(items)
         scale = 1.0 / temperature.to(queries)
         offset = targets.log_q.to(queries) if correct else None
-        scalars: tuple[Tensor, Tensor, Tensor] = _CrossEntropy.apply(queries, items, scale, targets, offset, chunk_size)  # type: ignore[no-untyped-call]
+        scalars: tuple[Tensor, Tensor, Tensor] = _CrossEntropy.apply(
+            queries, items, scale, targets, offset, chunk_size, torch.is_grad_enabled()
+        )  # type: ignore[no-untyped-call]
     return LossOutput(*scalars)
 
 
-def _at_least_float32(tensor: Tensor) -> Tensor:
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor in float32, or as it is where it is float64."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
@@ -63,9 +66,16 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, queries: Tensor, items: Tensor, scale: Tensor, targets: Targets, offset: Tensor | None, chunk_size: int
+        ctx: Any,
+        queries: Tensor,
+        items: Tensor,
+        scale: Tensor,
+        targets: Targets,
+        offset: Tensor | None,
+        chunk_size: int,
+        differentiable: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        wants_gradient = any(ctx.needs_input_grad)
+        wants_gradient = differentiable and any(ctx.needs_input_grad)
         grad_queries, grad_items = torch.zeros_like(queries), torch.zeros_like(items)
         losses, positive, hardest = (queries.new_empty(len(queries)) for _ in range(3))
         weight = targets.weight.to(queries)
@@ -100,7 +110,7 @@ class _CrossEntropy(torch.autograd.Function):
         grad_queries, grad_items, queries, scale, share = ctx.saved_tensors
         factor = upstream * share
         grad_scale = (queries * grad_queries).sum() * factor
-        return grad_queries * (factor * scale), grad_items * (factor * scale), grad_scale, None, None, None
+        return grad_queries * (factor * scale), grad_items * (factor * scale), grad_scale, None, None, None, None
 
 
 def _mask(scores: Tensor, column: Tensor, excluded: Tensor) -> tuple[Tensor, Tensor]:

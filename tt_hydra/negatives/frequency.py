@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from tt_hydra.contracts import FloatArray
 
@@ -24,3 +25,35 @@ def log_share(counts: FloatArray, power: float = 1.0) -> FloatArray:
     peak = logs.max(initial=-np.inf)
     shares: FloatArray = (logs - peak - np.log(np.exp(logs - peak).sum())).astype(np.float32)
     return shares
+
+
+def log_marginal(log_probability: FloatArray, draws: int) -> FloatArray:
+    """Log probability that one of ``draws`` draws without replacement, chosen at random, gives each item.
+
+    Items drawn one after the other, each in proportion to its probability among those that are left, are the first arrivals of a race
+    in which item i takes an exponential time of rate p_i. Ended at a time t that lets ``draws`` items arrive on average, item i is
+    there with probability ``1 - exp(-p_i t)`` (Rosen 1997; the error falls with the number of draws). That divided by ``draws`` is
+    what this returns: with few draws it is ``log p_i``, and where everything is drawn it is the same for all.
+
+    Args:
+        log_probability: ``(num_items,)`` of the first draw.
+        draws: at most ``num_items``.
+    """
+    if draws >= len(log_probability):
+        return np.full(len(log_probability), -np.log(len(log_probability)), np.float32)
+    rate = np.exp(log_probability, dtype=np.float64)
+    present = -np.expm1(-rate * _ending(rate, draws))
+    marginal: FloatArray = np.log(present / draws).astype(np.float32)
+    return marginal
+
+
+def _ending(rate: npt.NDArray[np.float64], arrivals: int) -> float:
+    """The time at which ``arrivals`` items have arrived on average: Newton's method from below, on an increasing concave function."""
+    time = float(arrivals)
+    for _ in range(200):
+        left = np.exp(-rate * time)
+        step = (arrivals - (1 - left).sum()) / (rate @ left)
+        time += step
+        if step <= 1e-9 * time:
+            break
+    return time

@@ -1,0 +1,95 @@
+"""Popularity negatives: items by how often they are a positive, flattened by a power."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tt_hydra.contracts import FloatArray, IntArray, Ragged
+from tt_hydra.errors import ConfigError
+from tt_hydra.negatives.check import check_at_least_one
+from tt_hydra.negatives.frequency import log_marginal, log_share
+
+ROUNDS = 8
+"""Rounds of drawing that a skewed distribution is given to yield enough distinct items, before every item gets a key instead."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Popularity:
+    """Items drawn anew for each batch and shared by its queries, with a probability in proportion to ``counts ** alpha``.
+
+    Attributes:
+        num_negatives: items drawn for a batch, all distinct; a smaller catalogue is taken whole.
+        alpha: 0 is uniform, 1 the distribution of in-batch negatives, 0.75 the choice of word2vec (Mikolov et al. 2013). An item
+            without a positive counts as half of the rarest item that has one, so that it can be drawn.
+    """
+
+    num_negatives: int = 1024
+    alpha: float = 0.75
+    requires_given: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_at_least_one(num_negatives=self.num_negatives)
+        if not (math.isfinite(self.alpha) and self.alpha >= 0):
+            raise ConfigError(f"negatives.alpha is a finite number, at least 0; got {self.alpha}. Usual: 0.75, between 0 (uniform) and 1.")
+
+    def fit(self, counts: FloatArray) -> FittedPopularity:
+        """The sampler for ``counts (num_items,)``."""
+        first_draw = log_share(counts, self.alpha)
+        draws = min(self.num_negatives, len(counts))
+        return FittedPopularity(first_draw, np.cumsum(np.exp(first_draw, dtype=np.float64)), log_marginal(first_draw, draws), draws)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPopularity:
+    """Draws ``num_negatives`` rows one after the other, each in proportion to its probability among those not drawn yet.
+
+    Attributes:
+        first_draw: ``(num_items,)`` log probability of each item in the first draw.
+        cumulative: ``(num_items,)`` running sum of these probabilities.
+        marginal: ``(num_items,)`` log probability of each item in a draw chosen at random.
+    """
+
+    first_draw: FloatArray
+    cumulative: npt.NDArray[np.float64]
+    marginal: FloatArray
+    num_negatives: int
+    in_batch: ClassVar[bool] = False
+
+    def draw(self, positives: IntArray, given: Ragged | None, generator: np.random.Generator) -> IntArray:
+        """Distinct rows; a positive of the batch may be among them.
+
+        Draws with replacement whose repeats are dropped are draws without replacement, and cost nothing per item of the catalogue.
+        Where repeats get too many, the rest comes from an exponential race (Efraimidis and Spirakis 2006), which has the same
+        distribution at a cost in proportion to the catalogue.
+        """
+        rows = np.empty(0, np.int64)
+        for _ in range(ROUNDS if 4 * self.num_negatives <= len(self.cumulative) else 0):
+            rows = _distinct(np.concatenate([rows, self._with_replacement(2 * self.num_negatives, generator)]))
+            if len(rows) >= self.num_negatives:
+                return rows[: self.num_negatives]
+        return np.concatenate([rows, self._race(rows, self.num_negatives - len(rows), generator)])
+
+    def log_q(self, rows: IntArray) -> FloatArray:
+        """Log probability of the rows in a draw chosen at random: an item that most batches hold is hardly more likely than another."""
+        return self.marginal[rows]
+
+    def _with_replacement(self, size: int, generator: np.random.Generator) -> IntArray:
+        rows: IntArray = np.searchsorted(self.cumulative, generator.random(size) * self.cumulative[-1], side="right")
+        return np.minimum(rows, len(self.cumulative) - 1)
+
+    def _race(self, taken: IntArray, size: int, generator: np.random.Generator) -> IntArray:
+        """The ``size`` items that arrive first, each after an exponential time at the rate of its probability."""
+        log_time = np.log(generator.standard_exponential(len(self.cumulative))) - self.first_draw
+        log_time[taken] = np.inf
+        return np.argpartition(log_time, size - 1)[:size]
+
+
+def _distinct(rows: IntArray) -> IntArray:
+    """The rows without repeats, in order of their first occurrence."""
+    _, first = np.unique(rows, return_index=True)
+    return rows[np.sort(first)]
