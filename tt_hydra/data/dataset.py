@@ -18,58 +18,13 @@ from tt_hydra.data.catalogue import AsOf, Catalogue
 from tt_hydra.data.encoded import EncodedTable, load_array, load_ragged
 from tt_hydra.data.featurizer import Featurizer
 from tt_hydra.data.history import Timeline
+from tt_hydra.data.parts import EvalPart, TrainPart
 from tt_hydra.data.schema import HISTORY
 from tt_hydra.data.statistics import EventTimes, raw
 from tt_hydra.errors import DataError
 
 TIMELINES: Mapping[Split, str] = {"train": "valid", "valid": "valid", "test": "test"}
 LATEST = "end"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainPart:
-    """The training pairs.
-
-    Attributes:
-        query_rows: ``(n,)`` query of each pair.
-        item_rows: ``(n,)`` its positive item.
-        weights: ``(n,)`` float32.
-        times: ``(n,)`` when it happened; the source row where the data has no time.
-        positions: ``(n,)`` position of its event among all events.
-        negatives: item rows that the data names as negatives of each pair, or None.
-    """
-
-    query_rows: IntArray
-    item_rows: IntArray
-    weights: FloatArray
-    times: IntArray
-    positions: IntArray
-    negatives: Ragged | None
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-
-@dataclass(frozen=True, slots=True)
-class EvalPart:
-    """The queries of an evaluated part, each once; a query stands just before its first event of the part.
-
-    Attributes:
-        query_rows: ``(m,)`` query rows, ascending.
-        relevant: item rows of each query's events in the part, sorted, distinct.
-        gains: float32 grade of each relevant item.
-        seen: items that the query had before: in training, for test in training and validation; sorted, distinct.
-        positions: ``(m,)`` position among all events.
-    """
-
-    query_rows: IntArray
-    relevant: Ragged
-    gains: Ragged
-    seen: Ragged
-    positions: IntArray
-
-    def __len__(self) -> int:
-        return len(self.positions)
 
 
 @dataclass(frozen=True)
@@ -167,6 +122,21 @@ class Dataset:
             return None
         return load_array(self.folder / "item_vectors.npy"), load_array(self.folder / "query_vectors.npy")
 
+    @property
+    def split(self) -> str:
+        """How the parts were made: ``leave_last_out``, ``temporal``, ``random`` or ``given``."""
+        return str(self._about["split"])
+
+    @property
+    def begin(self) -> dict[AsOf, int]:
+        """The moment at which statistics of the items stand for each evaluated part."""
+        return {"valid": self._about["begin"]["valid"], "test": self._about["begin"]["test"]}
+
+    @cached_property
+    def events(self) -> dict[str, IntArray]:
+        """Every interaction, sorted by query, time and source row: query, item, time, row, part; and the offsets by query."""
+        return {name: load_array(self.folder / "events" / f"{name}.npy") for name in ("query", "item", "time", "row", "part", "offsets")}
+
     @cached_property
     def train(self) -> TrainPart:
         """The training pairs, by query and time."""
@@ -174,7 +144,7 @@ class Dataset:
         positions = load_array(folder / "positions.npy")
         negatives = load_ragged(folder, "negatives") if (folder / "negatives.offsets.npy").exists() else None
         weights = load_array(folder / "weights.npy")
-        queries, items, times = (self._events[name][positions] for name in ("query", "item", "time"))
+        queries, items, times = (self.events[name][positions] for name in ("query", "item", "time"))
         return TrainPart(queries, items, weights, times, positions, negatives)
 
     def eval_part(self, part: Split) -> EvalPart:
@@ -182,7 +152,7 @@ class Dataset:
         folder = self.folder / part
         positions = load_array(folder / "positions.npy")
         relevant, gains, seen = (load_ragged(folder, name) for name in ("relevant", "gains", "seen"))
-        return EvalPart(self._events["query"][positions], relevant, gains, seen, positions)
+        return EvalPart(self.events["query"][positions], relevant, gains, seen, positions)
 
     def require_training_pairs(self) -> None:
         """Raises DataError if there is nothing to train on."""
@@ -229,7 +199,7 @@ class Dataset:
             index: ``(n,)`` numbers of examples in ``train`` or ``eval_part(part)``.
         """
         positions = self._positions[part][index]
-        rows = self._events["query"][positions]
+        rows = self.events["query"][positions]
         timeline = self.timeline(TIMELINES[part])
         return self._query_features(rows, positions, timeline, timeline.before(rows, positions, self.featurizer.history))
 
@@ -266,13 +236,9 @@ class Dataset:
         return Features(len(rows), values, torch.from_numpy(rows))
 
     def _last_positions(self, rows: IntArray) -> IntArray:
-        offsets = self._events["offsets"]
+        offsets = self.events["offsets"]
         stops = offsets[rows + 1]
         return np.where(stops > offsets[rows], stops - 1, self.context_table.size - 1)
-
-    @cached_property
-    def _events(self) -> dict[str, IntArray]:
-        return {name: load_array(self.folder / "events" / f"{name}.npy") for name in ("query", "item", "time", "offsets")}
 
     @cached_property
     def _positions(self) -> dict[Split, IntArray]:

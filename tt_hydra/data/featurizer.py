@@ -115,7 +115,7 @@ class Featurizer:
 
 
 def _plain(encoder: Encoder) -> dict[str, Any]:
-    return {"encoder": type(encoder).__name__, **dataclasses.asdict(encoder)}
+    return {"encoder": type(encoder).__name__, **{field.name: getattr(encoder, field.name) for field in dataclasses.fields(encoder)}}
 
 
 def _encoder(plain: Mapping[str, Any]) -> Encoder:

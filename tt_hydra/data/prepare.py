@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from tt_hydra.contracts import BoolArray, IntArray, Ragged
+from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.declaration import FeatureSpec, SplitSpec
 from tt_hydra.data.encoded import Column, EncodedTable, save_column
 from tt_hydra.data.encoders import Encoder, Text, fit_encoder
@@ -61,9 +62,10 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
     (folder / "featurizer.json").write_text(featurizer.to_json(), encoding="utf-8")
     _write_tables(folder, tables, events, featurizer, counts)
     _count(events, tables, counts)
-    about = {"counts": counts, "display": tables.display}
+    begin = {part: _begin(part, events, tables.declaration.split) for part in ("valid", "test")}
+    about = {"counts": counts, "display": tables.display, "split": tables.declaration.split.kind, "begin": begin}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-    check_leaks(folder)
+    check_leaks(Dataset.load(folder))
     log.info("data set: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
 
 

@@ -1,0 +1,53 @@
+"""The examples of each part of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tt_hydra.contracts import FloatArray, IntArray, Ragged
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPart:
+    """The training pairs.
+
+    Attributes:
+        query_rows: ``(n,)`` query of each pair.
+        item_rows: ``(n,)`` its positive item.
+        weights: ``(n,)`` float32.
+        times: ``(n,)`` when it happened; the source row where the data has no time.
+        positions: ``(n,)`` position of its event among all events.
+        negatives: item rows that the data names as negatives of each pair, or None.
+    """
+
+    query_rows: IntArray
+    item_rows: IntArray
+    weights: FloatArray
+    times: IntArray
+    positions: IntArray
+    negatives: Ragged | None
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPart:
+    """The queries of an evaluated part, each once; a query stands just before its first event of the part.
+
+    Attributes:
+        query_rows: ``(m,)`` query rows, ascending.
+        relevant: item rows of each query's events in the part, sorted, distinct.
+        gains: float32 grade of each relevant item.
+        seen: items that the query had before: in training, for test in training and validation; sorted, distinct.
+        positions: ``(m,)`` position among all events.
+    """
+
+    query_rows: IntArray
+    relevant: Ragged
+    gains: Ragged
+    seen: Ragged
+    positions: IntArray
+
+    def __len__(self) -> int:
+        return len(self.positions)
