@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from tt_hydra.contracts import Features, Kind, Metric, Pooling, Schema, Side, Si
 from tt_hydra.errors import BundleError, ConfigError
 from tt_hydra.tower.features import FeatureEncoder
 from tt_hydra.tower.pretrained import PretrainedTokenizer
+from tt_hydra.tower.sharing import Tie, shares_weights
 from tt_hydra.tower.side import SideTower
 from tt_hydra.tower.spec import TowerSpec
 
@@ -22,7 +23,6 @@ __all__ = ["Tie", "TowerSpec", "TwoTower", "unit"]
 
 logger = logging.getLogger(__name__)
 
-Tie = bool | Literal["auto"]
 SIDES: tuple[Side, Side] = ("query", "item")
 TINY = 1e-12
 
@@ -92,10 +92,11 @@ class TwoTower(nn.Module):
             assets: folder of ``save_assets``, to rebuild a model without hub and package; weights then come from a state.
 
         Raises:
-            ConfigError: the sides cannot share weights though ``tie`` asks for it, or a side has no feature.
+            ConfigError: the sides cannot share weights though ``tie`` asks for it, a side has no feature, or the dimension is below 1.
         """
+        _check(schema, embedding_dim)
         specs: dict[Side, TowerSpec] = {"query": query, "item": item}
-        tied = _tied(specs, schema, tie)
+        tied = shares_weights(specs, schema, tie)
         folders = {side: None if assets is None else assets / ("item" if tied else side) for side in SIDES}
         encoders = {
             side: _features(specs[side], schema.side(side), text_pooling, folders[side]) for side in SIDES if side == "item" or not tied
@@ -261,6 +262,14 @@ def _without_gradient(encoder: FeatureEncoder, features: Features, names: list[s
         encoder.text.train(training)
 
 
+def _check(schema: Schema, embedding_dim: int | None) -> None:
+    for side in SIDES:
+        if not schema.side(side).features:
+            raise ConfigError(f"the {side} side has no feature, so it has nothing to embed; declare one, at least its id as categorical")
+    if embedding_dim is not None and embedding_dim < 1:
+        raise ConfigError(f"embedding_dim is {embedding_dim}; it must be at least 1, or null for the encoder's own width")
+
+
 def _features(spec: TowerSpec, schema: SideSchema, pooling: Pooling, assets: Path | None) -> FeatureEncoder:
     text = spec.text_encoder(pooling, schema.only_text, assets) if schema.of(Kind.TEXT) else None
     return FeatureEncoder(schema, spec.feature_dim, text)
@@ -269,23 +278,3 @@ def _features(spec: TowerSpec, schema: SideSchema, pooling: Pooling, assets: Pat
 def _own_width(specs: Mapping[Side, TowerSpec], encoders: Mapping[Side, FeatureEncoder]) -> int:
     texts = [encoder.text for encoder in encoders.values() if encoder.text is not None]
     return next((text.width for text in texts if text.pretrained), specs["item"].feature_dim)
-
-
-def _tied(specs: Mapping[Side, TowerSpec], schema: Schema, tie: Tie) -> bool:
-    same_spec = specs["query"] == specs["item"]
-    if tie is True and not same_spec:
-        raise ConfigError("tie=true shares one tower, but query_tower and item_tower differ; give both the same tower or set tie=false")
-    inputs = {side: _inputs(schema.side(side)) for side in SIDES}
-    if tie is True and inputs["query"] != inputs["item"]:
-        raise ConfigError(
-            "tie=true shares one tower, so both sides need the same features (texts may have different names); "
-            f"the query side has {inputs['query']}, the item side {inputs['item']}; set tie=auto or tie=false"
-        )
-    if tie == "auto":
-        return same_spec and inputs["query"] == inputs["item"] and schema.query.only_text
-    return tie
-
-
-def _inputs(schema: SideSchema) -> list[str]:
-    names = (f"{feature.name} ({feature.kind}, {feature.size} codes)" for feature in schema.features if feature.kind is not Kind.TEXT)
-    return ["text"] * len(schema.of(Kind.TEXT)) + list(names)
