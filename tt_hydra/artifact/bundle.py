@@ -154,9 +154,13 @@ class Bundle:
         return vectors
 
     @cached_property
-    def items(self) -> pl.DataFrame:
-        """The items in row order: ``id`` and raw columns."""
-        return pl.read_parquet(self.folder / ITEMS)
+    def item_columns(self) -> tuple[str, ...]:
+        """Columns of the items: ``id``, features and whatever else the source had."""
+        return tuple(pl.read_parquet_schema(self.folder / ITEMS))
+
+    def items(self, *columns: str) -> pl.DataFrame:
+        """Some raw columns of the items (all, if none is named), in row order."""
+        return pl.read_parquet(self.folder / ITEMS, columns=list(columns) or None)
 
     @cached_property
     def queries(self) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +36,7 @@ from tt_hydra.contracts import Metric
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.encoded import save_column
 from tt_hydra.errors import BundleError
+from tt_hydra.index.storage import HEADER_FILE
 from tt_hydra.tower.two_tower import TwoTower
 
 RAW = "raw.parquet"
@@ -58,8 +60,7 @@ class Parts:
         dataset: its catalogue, featurizer and queries go into the bundle; tokenised, so that histories need not be again.
         item_vectors: ``.npy`` file of these towers' vectors, ``(items, dim)`` float32.
         index: folder that an index over these vectors was saved to.
-        index_spec: specs under ``index`` and ``quantization``.
-        search_params: search parameters to use.
+        search_params: search parameters to use where they differ from those that the index was saved with.
         precision: number format in which the vectors were computed.
         measured: figures under their keys in ``metrics.json``.
         conditions: under which they were measured.
@@ -70,8 +71,7 @@ class Parts:
     dataset: Dataset
     item_vectors: Path
     index: Path
-    index_spec: Mapping[str, Any]
-    search_params: Mapping[str, int]
+    search_params: Mapping[str, int] = field(default_factory=dict)
     precision: Literal["32", "bf16", "16"] = "32"
     measured: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
@@ -168,8 +168,14 @@ def _manifest(folder: Path, parts: Parts, model: str, vectors: str) -> Manifest:
         model=None if parts.model is None else parts.model.spec.to_json(),
         model_fingerprint=model,
         vectors_fingerprint=vectors,
-        index={**parts.index_spec, "search_params": dict(parts.search_params)},
+        index=_index(parts),
         measured=dict(parts.measured),
         conditions=dict(parts.conditions),
         files={name: {"bytes": size, "sha256": digest} for (name, size), digest in hashed},
     )
+
+
+def _index(parts: Parts) -> dict[str, Any]:
+    header = json.loads((parts.index / HEADER_FILE).read_text(encoding="utf-8"))
+    params = {**header["search_params"], **parts.search_params}
+    return {"index": header["index"], "quantization": header["quantization"], "search_params": params}

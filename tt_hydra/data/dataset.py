@@ -55,14 +55,14 @@ class Dataset:
         return _open, (self.folder, {name: table.tokens for name, table in tables.items()})
 
     def tokenized(self, tokenizers: Mapping[Side, Tokenizer]) -> Dataset:
-        """The same with every text as token ids; needed before rows of a side with texts are gathered."""
-        item, query = tokenizers["item"], tokenizers["query"]
-        return replace(
-            self,
-            catalogue=self.catalogue.tokenized(item),
-            query_table=self.query_table.tokenized(query),
-            context_table=self.context_table.tokenized(query),
-        )
+        """The same with every text as token ids; needed before rows of a side with texts are gathered. Others need no tokenizer."""
+        tables: dict[str, Any] = {}
+        if "item" in tokenizers:
+            tables["catalogue"] = self.catalogue.tokenized(tokenizers["item"])
+        if "query" in tokenizers:
+            tables["query_table"] = self.query_table.tokenized(tokenizers["query"])
+            tables["context_table"] = self.context_table.tokenized(tokenizers["query"])
+        return replace(self, **tables)
 
     @property
     def schema(self) -> Schema:
