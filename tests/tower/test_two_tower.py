@@ -109,8 +109,9 @@ def test_dot_leaves_lengths_alone() -> None:
     assert (vectors.norm(dim=1) - 1).abs().min() > 0.1
 
 
-def test_only_texts_of_a_side_have_a_tokenizer() -> None:
-    assert build(USER, TITLE).tokenizers.keys() == {"item"}
+def test_a_side_without_text_has_a_tokenizer_that_gives_nothing() -> None:
+    tokens = build(USER, TITLE).tokenizers["query"](["some", "text"])
+    assert (len(tokens), len(tokens.values)) == (2, 0)
 
 
 def test_item_text_vectors_need_a_text() -> None:

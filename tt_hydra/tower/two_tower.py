@@ -18,6 +18,7 @@ from tt_hydra.tower.pretrained import PretrainedTokenizer
 from tt_hydra.tower.sharing import Tie, shares_weights
 from tt_hydra.tower.side import SideTower
 from tt_hydra.tower.spec import TowerSpec
+from tt_hydra.tower.tokenizer import NoTokens
 
 __all__ = ["Tie", "TowerSpec", "TwoTower", "unit"]
 
@@ -45,7 +46,7 @@ class TwoTower(nn.Module):
     Attributes:
         dim: dimension of the vectors.
         metric: similarity that they are made for; ``cosine`` vectors have length 1.
-        tokenizers: by side; a side without text has none.
+        tokenizers: by side.
         texts: names of each side's text features; tied sides may name theirs differently.
     """
 
@@ -61,6 +62,7 @@ class TwoTower(nn.Module):
         self.dim = self._side("item").dim
         self.texts = {side: [feature.name for feature in schema.side(side).of(Kind.TEXT)] for side in SIDES}
         self.register_buffer("item_text", None, persistent=False)
+        self.register_load_state_dict_post_hook(lambda module, _: module.set_item_text(None))  # type: ignore[no-untyped-call]
 
     @classmethod
     def build(  # noqa: PLR0913
@@ -109,7 +111,9 @@ class TwoTower(nn.Module):
             towers[side] = SideTower(own, encoder, histories, dim, spec.head)
             for note in spec.notes(own):
                 logger.info("%s: %s", "both towers" if tied else f"{side} tower", note)
-        tokenizers = {side: specs[side].tokenizer(side, folders[side]) for side in SIDES if schema.side(side).of(Kind.TEXT)}
+        tokenizers: dict[Side, Tokenizer] = {
+            side: specs[side].tokenizer(side, folders[side]) if schema.side(side).of(Kind.TEXT) else NoTokens() for side in SIDES
+        }
         return cls(towers, tokenizers, schema, metric, num_items)
 
     @property
@@ -119,13 +123,13 @@ class TwoTower(nn.Module):
 
     @property
     def needs_item_text(self) -> bool:
-        """Whether ``set_item_text`` spares work: the items' texts have a pretrained encoder, and a history or a frozen tower reads them."""
+        """Whether a cache of the items' texts is of use: their encoder is pretrained, and frozen or read by a history."""
         encoder = self._side("item").features.text
         return encoder is not None and encoder.pretrained and (not encoder.trained or bool(self._side("query").histories))
 
     @property
     def item_text_changes(self) -> bool:
-        """Whether training makes the cached item texts stale, so that they are worth refreshing."""
+        """Whether training makes that cache stale."""
         encoder = self._side("item").features.text
         return self.needs_item_text and encoder is not None and encoder.trained
 
@@ -156,7 +160,7 @@ class TwoTower(nn.Module):
         return vectors
 
     def set_item_text(self, vectors: Tensor | None) -> None:
-        """Caches the catalogue's text vectors, ``(num_items, texts * text width)``; None forgets them.
+        """Caches the catalogue's text vectors, ``(num_items, texts * text width)``; None, and loading other weights, forgets them.
 
         Raises:
             ValueError: the shape is another.
@@ -193,7 +197,7 @@ class TwoTower(nn.Module):
         return {name: value for name, value in self.state_dict().items() if name.startswith(prefixes)}
 
     def load_side(self, side: Side, state: Mapping[str, Tensor]) -> None:
-        """Loads what ``state_for`` gave; the other side's remaining weights stay as they are.
+        """Loads what ``state_for`` gave; the other side's remaining weights stay as they are. Forgets the item texts' cache.
 
         Raises:
             BundleError: a weight is missing, unknown or of another shape.
