@@ -1,0 +1,1 @@
+"""Nearest-neighbour indexes: specs, and FAISS behind the ``VectorIndex`` protocol."""

@@ -1,0 +1,128 @@
+"""Building an index: check, train on a seeded sample, add, wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from tt_hydra.contracts import FloatArray, Metric
+from tt_hydra.index.check import IndexSpec, Quantization, check_pair
+from tt_hydra.index.codes import Codes
+from tt_hydra.index.factory import Factory
+from tt_hydra.index.faiss_index import FaissIndex, Header
+from tt_hydra.index.graph import empty_graph, insert, replace_storage, warn_unreachable
+from tt_hydra.index.hnsw import Hnsw
+from tt_hydra.index.ivf import Ivf
+from tt_hydra.index.lists import SAMPLE, SAMPLE_PER_LIST, assign_by_similarity, centroids_of, distance_quantizer
+from tt_hydra.index.parse import build_string
+from tt_hydra.index.structure import search_defaults
+from tt_hydra.index.transform import product_rotation, projection, random_rotation
+from tt_hydra.index.vectors import Rows
+from tt_hydra.quantization.binary import Binary
+from tt_hydra.quantization.none import NoQuantization
+from tt_hydra.quantization.opq import Opq
+from tt_hydra.quantization.pca import Pca
+from tt_hydra.quantization.pq import Pq, resolve_bits
+
+
+def build_index(
+    spec: IndexSpec, quantization: Quantization, vectors: npt.NDArray[np.generic], metric: Metric, *, seed: int = 0
+) -> FaissIndex:
+    """Builds an index over the rows of a matrix; the same arguments give the same index on the same machine.
+
+    Args:
+        spec: kind of index.
+        quantization: how it stores vectors.
+        vectors: ``(items, dim)`` numbers, possibly memory-mapped, normalised or not. Kept by reference (never copied) for exact
+            rescoring.
+        metric: similarity that is searched for and that scores are.
+        seed: of training samples, clusters, rotations and graph layers.
+
+    Raises:
+        IndexSpecError: the vectors are empty or not finite, or the pair cannot be built on them; before any training.
+    """
+    rows = Rows(vectors, metric)
+    check_pair(spec, quantization, rows.dim, rows.size)
+    index = build_string(spec, rows, seed) if isinstance(spec, Factory) else _build(spec, quantization, rows, seed)
+    return FaissIndex(index, Header(spec, quantization, metric, rows.dim, rows.size, search_defaults(spec, quantization, index)), vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The vectors as the store behind the transform sees them."""
+
+    rows: Rows
+    transform: faiss.VectorTransform | None
+    seed: int
+
+    def sample(self, size: int) -> FloatArray:
+        return self._transformed(self.rows.sample(size, self.seed))
+
+    def chunks(self) -> Iterator[FloatArray]:
+        return map(self._transformed, self.rows.chunks())
+
+    def _transformed(self, vectors: FloatArray) -> FloatArray:
+        return vectors if self.transform is None else self.transform.apply(vectors)
+
+
+def _build(spec: IndexSpec, quantization: Quantization, rows: Rows, seed: int) -> faiss.Index:
+    m, bits = 0, 0
+    if isinstance(quantization, Pq | Opq):
+        m, bits = quantization.resolve_m(rows.dim), resolve_bits(quantization.bits, rows.size)
+    transform = _transform(quantization, m, bits, rows, seed)
+    codes = Codes(quantization, rows.dim if transform is None else transform.d_out, m, bits)
+    source = _Source(rows, transform, seed)
+    match spec:
+        case Hnsw():
+            index = _graph(spec, codes, source)
+        case Ivf():
+            index = _lists(spec.resolve_nlist(rows.size), codes, source)
+        case _:
+            index = _in_order(codes, source)
+    return index if transform is None else faiss.IndexPreTransform(transform, index)
+
+
+def _transform(quantization: Quantization, m: int, bits: int, rows: Rows, seed: int) -> faiss.VectorTransform | None:
+    match quantization:
+        case Pca():
+            return projection(rows.sample(SAMPLE, seed), quantization.resolve(rows.dim))
+        case Opq():
+            return product_rotation(rows.sample(SAMPLE, seed), m, bits, quantization.iterations)
+        case Binary():
+            return random_rotation(rows.dim, seed)
+    return None
+
+
+def _in_order(codes: Codes, source: _Source) -> faiss.Index:
+    if codes.m:
+        return _lists(1, codes, source)  # a plain product quantization index refuses to search among allowed rows only
+    return _fill(codes.in_order(), source, SAMPLE)
+
+
+def _fill(index: faiss.Index, source: _Source, sample: int) -> faiss.Index:
+    if not index.is_trained:
+        index.train(source.sample(sample))
+    for chunk in source.chunks():
+        index.add(chunk)
+    return index
+
+
+def _lists(nlist: int, codes: Codes, source: _Source) -> faiss.Index:
+    sample = max(SAMPLE, SAMPLE_PER_LIST * nlist)
+    centroids = centroids_of(source.sample(sample), nlist, source.rows.metric, source.seed)
+    quantizer = distance_quantizer(centroids)
+    return assign_by_similarity(_fill(codes.in_lists(quantizer, nlist), source, sample), centroids)
+
+
+def _graph(spec: Hnsw, codes: Codes, source: _Source) -> faiss.Index:
+    graph = empty_graph(spec, codes.dim, source.seed)
+    for chunk in source.chunks():
+        insert(graph, chunk, spec)
+    warn_unreachable(graph)
+    if not isinstance(codes.quantization, NoQuantization | Pca):
+        replace_storage(graph, _fill(codes.in_order(), source, SAMPLE))
+    return graph

@@ -1,0 +1,104 @@
+"""Search over a FAISS index: a full list for every query, whatever rows are allowed and whatever the index can do itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+
+from tt_hydra.contracts import BoolArray, FloatArray, IntArray
+from tt_hydra.index.structure import core, search_parameters
+
+Found = tuple[FloatArray, IntArray]
+DECODED = 16_384
+"""Rows decoded at a time by an exhaustive search."""
+WALK_COST = 16
+"""Comparisons that a graph makes for each candidate it keeps: below this many allowed rows a scan is cheaper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A FAISS index and what it can do.
+
+    Attributes:
+        index: searched as it is; its own search settings are never changed.
+        kernel: its innermost part.
+        selects: whether it can search among allowed rows only.
+    """
+
+    index: faiss.Index
+    kernel: faiss.Index
+    selects: bool
+
+    @classmethod
+    def of(cls, index: faiss.Index, values: Mapping[str, int]) -> Engine:
+        """Probes the index once."""
+        selector = faiss.IDSelectorBitmap(np.full(-(-index.ntotal // 8), 255, np.uint8))
+        parameters = search_parameters(index, values, 1, selector)
+        try:
+            index.search(np.zeros((1, index.d), np.float32), 1, params=parameters)
+        except RuntimeError:
+            return cls(index, core(index), False)
+        return cls(index, core(index), True)
+
+    def search(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> Found:
+        """``k`` rows for each query, in any order; ``k`` is at most the number of allowed rows.
+
+        Among few allowed rows ``nprobe`` and ``efSearch`` grow in proportion, so that as many rows are scored as without a mask.
+        A query that gets fewer than ``k`` rows is searched again exhaustively.
+        """
+        if allowed is not None:
+            values = self._widened(values, k, float(allowed.mean()))
+        if self._scans(k, values, allowed):
+            return self._exhaustive(queries, k, values, allowed)
+        scores, rows = self._plain(queries, k, values, allowed)
+        short = (rows < 0).any(axis=1)
+        if short.any():
+            scores[short], rows[short] = self._exhaustive(queries[short], k, values, allowed)
+        return scores, rows
+
+    def _widened(self, values: Mapping[str, int], k: int, share: float) -> Mapping[str, int]:
+        wide = dict(values)
+        if "nprobe" in wide:
+            wide["nprobe"] = math.ceil(wide["nprobe"] / share)
+        if "efSearch" in wide:
+            wide["efSearch"] = math.ceil(max(wide["efSearch"], k) / share)
+        return wide
+
+    def _scans(self, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> bool:
+        if allowed is None:
+            return False
+        few = WALK_COST * max(values.get("efSearch", 0), k)
+        return not self.selects or (isinstance(self.kernel, faiss.IndexHNSW) and int(allowed.sum()) <= few)
+
+    def _plain(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> Found:
+        bits = None if allowed is None else np.packbits(allowed, bitorder="little")
+        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
+        scores, rows = self.index.search(queries, k, params=search_parameters(self.index, values, k, selector))
+        return scores, rows
+
+    def _exhaustive(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> Found:
+        if isinstance(self.kernel, faiss.IndexIVF) and (allowed is None or self.selects):
+            return self._plain(queries, k, {**values, "nprobe": self.kernel.nlist}, allowed)
+        rows = np.arange(self.index.ntotal) if allowed is None else np.flatnonzero(allowed)
+        return self._decoded(queries, k, rows)
+
+    def _decoded(self, queries: FloatArray, k: int, rows: IntArray) -> Found:
+        best = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
+        for start in range(0, len(rows), DECODED):
+            part = rows[start : start + DECODED]
+            vectors = self.index.reconstruct_batch(part)
+            scores, places = faiss.knn(queries, vectors, min(k, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
+            best = merge(best, (scores, part[places]), k)
+        return best
+
+
+def merge(first: Found, second: Found, k: int) -> Found:
+    """The ``k`` best of two lists for each query."""
+    scores = np.concatenate([first[0], second[0]], axis=1)
+    rows = np.concatenate([first[1], second[1]], axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)

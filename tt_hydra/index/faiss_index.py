@@ -1,0 +1,155 @@
+"""FAISS behind the ``VectorIndex`` protocol."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from tt_hydra.contracts import BoolArray, FloatArray, IntArray, Metric, SearchResult
+from tt_hydra.errors import IndexSpecError
+from tt_hydra.index.check import IndexSpec, Quantization
+from tt_hydra.index.engine import Engine
+from tt_hydra.index.vectors import check_shape, prepared
+
+RESCORED = 16_777_216
+"""Numbers gathered at a time while rescoring (64 MB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an index is, besides its FAISS part."""
+
+    spec: IndexSpec
+    quantization: Quantization
+    metric: Metric
+    dim: int
+    size: int
+    search_params: Mapping[str, int]
+
+
+class FaissIndex:
+    """An immutable index over the rows of a matrix; safe to search from several threads.
+
+    Scores are the metric. Behind a quantization they are its estimate of it, exact again with rescoring (``refine``).
+
+    Args:
+        index: filled FAISS index for inner products of prepared vectors.
+        header: what it is.
+        vectors: the ``(size, dim)`` matrix that it was built on, raw, possibly memory-mapped; only rescoring reads it.
+    """
+
+    def __init__(self, index: faiss.Index, header: Header, vectors: npt.NDArray[np.generic] | None) -> None:
+        self._index = index
+        self._header = header
+        self._vectors = vectors
+        self._engine = Engine.of(index, header.search_params)
+
+    @property
+    def spec(self) -> IndexSpec:
+        """Kind of index."""
+        return self._header.spec
+
+    @property
+    def quantization(self) -> Quantization:
+        """How it stores vectors."""
+        return self._header.quantization
+
+    @property
+    def size(self) -> int:
+        """Number of indexed rows."""
+        return self._header.size
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors that it takes."""
+        return self._header.dim
+
+    @property
+    def metric(self) -> Metric:
+        """Similarity that its scores are."""
+        return self._header.metric
+
+    @property
+    def search_params(self) -> Mapping[str, int]:
+        """Search parameters that it takes, with their defaults: of ``nprobe``, ``efSearch``, ``k_factor`` and ``refine``."""
+        return dict(self._header.search_params)
+
+    def search(
+        self, queries: FloatArray, k: int, params: Mapping[str, int] | None = None, allowed: BoolArray | None = None
+    ) -> SearchResult:
+        """The k best rows of each query among the allowed ones, ties by row.
+
+        Args:
+            queries: ``(queries, dim)`` numbers, normalised or not.
+            k: how many; may exceed ``size``: lists are as long as rows are left, then -inf and -1.
+            params: values for some of ``search_params``, for this call only.
+            allowed: ``(size,)`` bool, rows that may be returned; None for all.
+
+        Raises:
+            IndexSpecError: an argument has the wrong shape, is not finite or is unknown; or rescoring is asked for without vectors.
+        """
+        values = self._values(params)
+        mask = self._mask(allowed)
+        check_shape(queries, self.dim, "queries")
+        if k < 1:
+            raise IndexSpecError(f"k={k}: at least one result must be asked for")
+        wanted = prepared(queries, self.metric, "queries")
+        left = self.size if mask is None else int(mask.sum())
+        fetched = min(left, k * max(values.get("refine", 0), 1))
+        if not fetched or not len(wanted):
+            return _ordered(np.empty((len(wanted), 0), np.float32), np.empty((len(wanted), 0), np.int64), k)
+        scores, rows = self._engine.search(wanted, fetched, values, mask)
+        if values.get("refine"):
+            scores = self._rescored(wanted, rows)
+        return _ordered(scores, rows, k)
+
+    def save(self, folder: Path) -> None:
+        """Writes ``index.json`` and ``index.faiss`` under an existing folder; the vectors for rescoring are not among them."""
+        from tt_hydra.index.storage import save
+
+        save(self._index, self._header, folder)
+
+    def _values(self, params: Mapping[str, int] | None) -> dict[str, int]:
+        known = self._header.search_params
+        for name, value in (params or {}).items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise IndexSpecError(f"search parameter {name!r} is unknown to this index, which takes {sorted(known)}{hint}")
+            if value < (0 if name == "refine" else 1):
+                raise IndexSpecError(f"search parameter {name}={value} is too small: it must be positive")
+        values = {**known, **(params or {})}
+        if values.get("refine") and self._vectors is None:
+            raise IndexSpecError("refine rescores with the full vectors: give them to load_index(folder, vectors), or search with refine=0")
+        return values
+
+    def _mask(self, allowed: BoolArray | None) -> BoolArray | None:
+        if allowed is None:
+            return None
+        if allowed.shape != (self.size,) or allowed.dtype != np.bool_:
+            raise IndexSpecError(f"allowed must be {self.size} booleans, one for each row, got shape {allowed.shape} of {allowed.dtype}")
+        return None if allowed.all() else allowed
+
+    def _rescored(self, queries: FloatArray, rows: IntArray) -> FloatArray:
+        scores = np.empty(rows.shape, np.float32)
+        step = max(1, RESCORED // (rows.shape[1] * self.dim))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            vectors = prepared(self._vectors[rows[part].ravel()], self.metric, "item vectors")  # type: ignore[index]
+            scores[part] = np.einsum("qd,qcd->qc", queries[part], vectors.reshape(*rows[part].shape, self.dim))
+        return scores
+
+
+def _ordered(scores: FloatArray, rows: IntArray, k: int) -> SearchResult:
+    order = np.lexsort((rows, -scores), axis=-1)[:, :k]
+    filled_scores = np.full((len(rows), k), -np.inf, np.float32)
+    filled_rows = np.full((len(rows), k), -1, np.int64)
+    filled_scores[:, : order.shape[1]] = np.take_along_axis(scores, order, axis=1)
+    filled_rows[:, : order.shape[1]] = np.take_along_axis(rows, order, axis=1)
+    return SearchResult(filled_scores, filled_rows)

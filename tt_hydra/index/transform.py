@@ -1,0 +1,45 @@
+"""Linear maps that stand before an index, all with orthonormal rows so that inner products survive them."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+
+from tt_hydra.contracts import FloatArray
+
+
+def projection(sample: FloatArray, dim: int) -> faiss.VectorTransform:
+    """The leading ``dim`` right singular vectors of ``sample (rows, width)``, not centred."""
+    second_moment = sample.astype(np.float64).T @ sample.astype(np.float64)
+    _, vectors = np.linalg.eigh(second_moment)
+    leading = np.ascontiguousarray(vectors[:, ::-1][:, :dim].T, dtype=np.float32)
+    transform = faiss.LinearTransform(sample.shape[1], dim, False)
+    faiss.copy_array_to_vector(leading.ravel(), transform.A)
+    transform.is_trained = True
+    transform.set_is_orthonormal()
+    return transform
+
+
+def product_rotation(sample: FloatArray, m: int, bits: int, iterations: int) -> faiss.VectorTransform:
+    """The rotation that suits product quantization in ``m`` pieces; the width grows to the next multiple of ``m``."""
+    width = sample.shape[1]
+    rotation = faiss.OPQMatrix(width, m, -(-width // m) * m)
+    quantizer = faiss.ProductQuantizer(rotation.d_out, m, bits)
+    quiet(quantizer.cp)
+    rotation.pq = quantizer
+    rotation.niter = iterations
+    rotation.train(sample)
+    rotation.pq = None
+    return rotation
+
+
+def random_rotation(width: int, seed: int) -> faiss.VectorTransform:
+    """A random rotation."""
+    rotation = faiss.RandomRotationMatrix(width, width)
+    rotation.init(seed)
+    return rotation
+
+
+def quiet(parameters: faiss.ClusteringParameters) -> None:
+    """Keeps FAISS from warning about few training points on stderr: ``check`` says it in the log."""
+    parameters.min_points_per_centroid = 1

@@ -1,0 +1,1 @@
+"""How vectors are stored in an index: specs only, no search library."""
