@@ -148,6 +148,13 @@ def test_with_the_index_alone():
     assert "0.9800" in text
 
 
+def test_figures_without_intervals_have_no_strips():
+    strips = [attributes for _, attributes in page(FULL).tags if "strip" in (attributes.get("class") or "").split()]
+    without = page(replace(FULL, metrics={key: value for key, value in METRICS.items() if "/ci_" not in key}))
+    assert len(strips) == 1
+    assert "Model above, index below" not in without.text
+
+
 def test_nothing_measured():
     bare = ReportData(title="t", command="c", when=datetime(2025, 1, 1, tzinfo=UTC), metrics={})
     shown = page(bare)

@@ -85,7 +85,7 @@ def interval_text(given: Figure) -> str:
 
 def quality(metrics: Metrics) -> Html:
     """The model's quality beside what the built index keeps of it, a table for each split."""
-    tables = [_quality_table(metrics, split) for split in figures.splits(metrics)]
+    tables = [_quality_of(metrics, split) for split in figures.splits(metrics)]
     if not tables:
         return Html("")
     note = element(
@@ -98,31 +98,37 @@ def quality(metrics: Metrics) -> Html:
     return join([*tables, note])
 
 
-def _quality_table(metrics: Metrics, split: str) -> Html:
+def _quality_of(metrics: Metrics, split: str) -> Html:
+    """A split's table, and in words what the index finds of the exact neighbours."""
     rows = figures.quality(metrics, split)
-    top = max((_high(found) for row in rows for found in (row.model, row.index) if found), default=1.0) or 1.0
-    with_index = any(row.index for row in rows)
-    headings: list[str | Html] = ["Metric", number_heading("Model")]
-    headings += [number_heading("Index"), element("th", "Kept", scope="col", class_="num extra")] if with_index else []
-    headings.append(element("th", "Model above, index below" if with_index else "Intervals", scope="col", class_="wide extra"))
-    cells = []
-    for row in rows:
-        line = [row_heading(metric_name(row.name)), _share(row.model)]
-        if with_index:
-            line += [_share(row.index), element("td", _kept(row), class_="num extra")]
-        strips = join(_strip(found, top, series) for series, found in enumerate((row.model, row.index), start=1))
-        cells.append([*line, element("td", strips, class_="wide extra")])
+    parts = [element("h3", SPLITS[split])]
+    if rows:
+        parts.append(_quality_table(rows, f"Quality on the {SPLITS[split].lower()} queries"))
     ann = figures.figure(metrics, f"{split}/ann/recall@10")
-    parts = (
-        [element("h3", SPLITS[split]), table(headings, cells, caption=f"Quality on the {SPLITS[split].lower()} queries")] if rows else []
-    )
     if ann:
         ends = figures.interval(ann)
         found = element("strong", figures.share(ann.value))
-        parts.append(
-            element("p", f"{SPLITS[split]}: of the exact 10 nearest items the index finds ", found, f" ({ends})" if ends else "", ".")
-        )
+        parts.append(element("p", "Of the exact 10 nearest items the index finds ", found, f" ({ends})" if ends else "", "."))
     return join(parts)
+
+
+def _quality_table(rows: list[figures.QualityRow], caption: str) -> Html:
+    """Metric and model; index and what it keeps, where one was measured; whiskers, where there are intervals."""
+    shown = [found for row in rows for found in (row.model, row.index) if found]
+    top = max(map(_high, shown), default=0.0) or 1.0
+    headings: list[str | Html] = ["Metric", number_heading("Model")]
+    cells = [[row_heading(metric_name(row.name)), _share(row.model)] for row in rows]
+    if any(row.index for row in rows):
+        headings += [number_heading("Index"), element("th", "Kept", scope="col", class_="num extra")]
+        for row, line in zip(rows, cells, strict=True):
+            line += [_share(row.index), element("td", _kept(row), class_="num extra")]
+    if any(map(figures.interval, shown)):
+        headings.append(
+            element("th", "Model above, index below" if any(row.index for row in rows) else "Interval", scope="col", class_="wide extra")
+        )
+        for row, line in zip(rows, cells, strict=True):
+            line.append(element("td", _strip(row.model, top, 1), _strip(row.index, top, 2), class_="wide extra"))
+    return table(headings, cells, caption=caption)
 
 
 def _high(found: Figure) -> float:
@@ -211,4 +217,4 @@ def everything(metrics: Metrics) -> Html:
         ends = "" if low is None or high is None else f"{figures.plain(low)} – {figures.plain(high)}"
         figure = join([figures.plain(metrics[key]), element("span", ends, class_="ends")])
         rows.append([row_heading(element("code", key)), number(figure)])
-    return table(["Key", number_heading("Figure and interval")], rows, caption="All figures of metrics.json", class_="dense")
+    return table(["Key", number_heading("Figure, 95% interval")], rows, caption="All figures of metrics.json", class_="dense")
