@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tt_hydra.data.beir_layout import BeirFiles, is_beir, locate, read_beir
+from tt_hydra.data.beir_layout import BeirFiles, BeirTables, is_beir, locate, read_beir
 from tt_hydra.data.content import fingerprint
 from tt_hydra.data.declaration import Declaration, SplitSpec, check_share
 from tt_hydra.data.reading import find_path
@@ -55,15 +55,7 @@ class Beir:
         with self._files() as files:
             read = read_beir(files, self.skip_unknown)
             content = fingerprint(self, files.contents())
-        return Tables(
-            queries=read.queries,
-            items=read.items,
-            interactions=read.interactions,
-            declaration=text_declaration(self.valid_share),
-            counts=read.counts,
-            fingerprint=content,
-            display=read.display,
-        )
+        return beir_tables(read, self.valid_share, content)
 
     @contextmanager
     def _files(self) -> Iterator[BeirFiles]:
@@ -80,9 +72,17 @@ class Beir:
             yield locate(_root(Path(scratch)), str(self.path), self.test_split)
 
 
-def text_declaration(valid_share: float) -> Declaration:
-    """One text on either side, the parts named by the data."""
-    return Declaration(queries=TEXT_FEATURE, items=TEXT_FEATURE, split=SplitSpec(kind="given", valid=valid_share))
+def beir_tables(read: BeirTables, valid_share: float, content: str) -> Tables:
+    """What was read, declared: one text on either side, the parts named by the data."""
+    return Tables(
+        queries=read.queries,
+        items=read.items,
+        interactions=read.interactions,
+        declaration=Declaration(queries=TEXT_FEATURE, items=TEXT_FEATURE, split=SplitSpec(kind="given", valid=valid_share)),
+        counts=read.counts,
+        fingerprint=content,
+        display=read.display,
+    )
 
 
 def _root(folder: Path) -> Path:
