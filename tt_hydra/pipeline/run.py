@@ -88,7 +88,10 @@ def run(settings: RunSettings, command: str = "", changed: Mapping[str, Any] | N
 def _stages(session: Session) -> tuple[Folders, Dataset, TwoTower | None]:
     settings = session.settings
     prepared = session.stage(
-        "prepare", {"data": settings.data.fingerprint()}, _title(settings.data), lambda folder: prepare(settings.data, settings.seed, folder)
+        "prepare",
+        {"data": settings.data.fingerprint()},
+        _title(settings.data),
+        lambda folder: prepare(settings.data, settings.seed, folder),
     )
     dataset = Dataset.load(prepared)
     if not is_follower():
@@ -159,7 +162,9 @@ def _refuse_early(settings: RunSettings, dataset: Dataset) -> None:
     if settings.train.max_epochs:
         dataset.require_training_pairs()
     if getattr(settings.negatives, "requires_given", False) and dataset.train.negatives is None:
-        raise ConfigError("negatives=given, but the data names no negatives: use data=pairs with a column of negatives, or negatives=in_batch")
+        raise ConfigError(
+            "negatives=given, but the data names no negatives: use data=pairs with a column of negatives, or negatives=in_batch"
+        )
     dim = settings.embedding_dim or build_towers(settings, dataset).dim
     check_pair(settings.index, settings.quantization, dim, dataset.num_items)
 

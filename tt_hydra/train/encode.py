@@ -52,7 +52,8 @@ def refresh_item_text(towers: TwoTower, dataset: Dataset, batch_size: int, preci
         return
     with evaluating(towers) as device:
         chunks = [
-            _float(towers.item_text_vectors, dataset.items(rows).to(device), device, precision) for rows in _rows(dataset.num_items, batch_size)
+            _float(towers.item_text_vectors, dataset.items(rows).to(device), device, precision)
+            for rows in _rows(dataset.num_items, batch_size)
         ]
     towers.set_item_text(torch.cat(chunks).clone())
 

@@ -22,7 +22,9 @@ def resolve_device(accelerator: Literal["auto", "cpu", "gpu"]) -> Device:
         ConfigError: a GPU is asked for and there is none.
     """
     if accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("train.accelerator=gpu, but torch finds no CUDA device: use train.accelerator=cpu, or install a CUDA build of torch")
+        raise ConfigError(
+            "train.accelerator=gpu, but torch finds no CUDA device: use train.accelerator=cpu, or install a CUDA build of torch"
+        )
     if accelerator == "auto":
         return "gpu" if torch.cuda.is_available() else "cpu"
     return accelerator

@@ -91,8 +91,14 @@ def _measure_part(evaluation: Evaluation, part: str, folder: Path) -> Metrics:
     items = load_vectors(evaluation.embedding, ITEMS)
     exact = exact_search(queries, items, ANN_CUTOFF, evaluation.index.metric)
     found = evaluation.index.search(queries, ANN_CUTOFF)
-    recall = ann_recall(found, exact, queries, items, evaluation.index.metric, seed=evaluation.seed, resamples=evaluation.settings.resamples)
-    metrics = {f"{part}/ann/recall@10": recall.value, f"{part}/ann/recall@10/ci_low": recall.low, f"{part}/ann/recall@10/ci_high": recall.high}
+    recall = ann_recall(
+        found, exact, queries, items, evaluation.index.metric, seed=evaluation.seed, resamples=evaluation.settings.resamples
+    )
+    metrics = {
+        f"{part}/ann/recall@10": recall.value,
+        f"{part}/ann/recall@10/ci_low": recall.low,
+        f"{part}/ann/recall@10/ci_high": recall.high,
+    }
     if len(block.relevant.values):
         metrics |= _quality(evaluation, part, block, queries, items, folder)
     return metrics

@@ -66,7 +66,14 @@ STAGES: Mapping[str, Stage] = {
     "evaluate": Stage(
         nodes=("evaluate", "budget", "seed"),
         inputs=("prepare", "embed", "index"),
-        code=("tt_hydra.contracts", "tt_hydra.index", "tt_hydra.metrics", "tt_hydra.data", "tt_hydra.tower", "tt_hydra.pipeline.stage.evaluate"),
+        code=(
+            "tt_hydra.contracts",
+            "tt_hydra.index",
+            "tt_hydra.metrics",
+            "tt_hydra.data",
+            "tt_hydra.tower",
+            "tt_hydra.pipeline.stage.evaluate",
+        ),
         libraries=("faiss-cpu", "numpy", "ir-measures", "torch"),
     ),
 }
