@@ -33,8 +33,11 @@ class FileLock:
         """Whether this object holds the lock, either way."""
         return self._descriptor is not None
 
-    def try_exclusive(self) -> bool:
-        """Takes the lock alone and writes down who holds it; False where anybody else holds it.
+    def try_exclusive(self, sign: bool = True) -> bool:
+        """Takes the lock alone; False where anybody else holds it.
+
+        Args:
+            sign: write down who holds it, for those who wait.
 
         Raises:
             OSError: the file cannot be opened.
@@ -42,7 +45,8 @@ class FileLock:
         """
         if not self._take(fcntl.LOCK_EX | fcntl.LOCK_NB):
             return False
-        self._sign()
+        if sign:
+            self._sign()
         return True
 
     def try_shared(self) -> bool:
