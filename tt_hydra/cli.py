@@ -26,11 +26,12 @@ from tt_hydra.config.arguments import Call, quote, understand
 from tt_hydra.config.build import build
 from tt_hydra.config.changed import changed
 from tt_hydra.config.check import Checked, check
-from tt_hydra.config.commands import COMMANDS, PATHS, TEXTS, WITH_RUN_DIR
+from tt_hydra.config.commands import COMMANDS, PATHS, RUNS, TEXTS
 from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
 from tt_hydra.config.overrides import message
 from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import refuse
+from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.errors import TTHydraError
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -125,7 +126,9 @@ def _refuse_mistakes(context: Context) -> None:
 
 
 def _checked(config: DictConfig, command: str, run_dir: str) -> Checked:
-    return check(config, COMMANDS[command], {"runtime.run_dir": run_dir} if command in WITH_RUN_DIR else None)
+    if command in RUNS:
+        return check(config, COMMANDS[command], RUN_RULES, {"runtime.run_dir": run_dir})
+    return check(config, COMMANDS[command])
 
 
 def _job(config: DictConfig, context: Context) -> None:

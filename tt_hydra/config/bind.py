@@ -9,7 +9,7 @@ from typing import Any
 
 from tt_hydra.component import ALLOWED_PREFIXES, TARGET
 from tt_hydra.config import foreign, signature
-from tt_hydra.config.problems import Problem, did_you_mean
+from tt_hydra.config.problems import Problem, did_you_mean, nearest
 from tt_hydra.config.signature import Class
 from tt_hydra.config.types import Anything, Choice, Component, Either, Instance, Many, Scalar, Table, Type, describe, resolve
 
@@ -84,11 +84,13 @@ class Binder:
 
     def _plain(self, value: Any, kind: Scalar | Choice, path: str) -> Any:
         found = next(_forms(value, kind), None)
-        if found is None:
-            hint = did_you_mean(str(value), map(str, kind.values)) if isinstance(kind, Choice) and isinstance(value, str) else ""
-            hint = hint if hint.startswith("; did") else ""
-            return self._wrong(path, value, f"must be {describe(kind)}, got {_shown(value)}{hint}")
-        return found[0]
+        return self._unfit(value, kind, path) if found is None else found[0]
+
+    def _unfit(self, value: Any, kind: Type, path: str) -> Any:
+        choices = [str(choice) for option in _options(kind) if isinstance(option, Choice) for choice in option.values]
+        match = nearest(value, choices) if isinstance(value, str) else None
+        hint = "" if match is None else f"; did you mean {match!r}?"
+        return self._wrong(path, value, f"must be {describe(kind)}, got {_shown(value)}{hint}")
 
     def _many(self, value: Any, kind: Many, path: str) -> Any:
         if not isinstance(value, (list, tuple)) or (kind.length is not None and len(value) != kind.length):
@@ -151,23 +153,36 @@ class Binder:
         return {key: item if key == TARGET else self._loose(item, f"{path}.{key}") for key, item in value.items()}
 
     def _either(self, value: Any, options: tuple[Type, ...], path: str) -> Any:
-        attempts = [(option, Binder(self.allow)) for option in options]
-        results = [attempt.bind(value, option, path) for option, attempt in attempts]
-        for exact in (True, False):
-            for (option, attempt), result in zip(attempts, results, strict=True):
-                if not attempt.problems and (not exact or _exact(value, option)):
-                    return result
         if isinstance(value, Mapping):
-            chosen = self._closest(value, [attempt for option, attempt in attempts if isinstance(option, (Instance, Component, Table))])
-            if chosen is not None:
-                self.problems.extend(chosen.problems)
-                return value
-        return self._wrong(path, value, f"must be {describe(Either(options))}, got {_shown(value)}")
+            return self._mapping(value, options, path)
+        attempts = [(option, Binder(self.allow)) for option in options]
+        results = [(option, attempt, attempt.bind(value, option, path)) for option, attempt in attempts]
+        fitting = [(option, result) for option, attempt, result in results if not attempt.problems]
+        exact = [result for option, result in fitting if _exact(value, option)]
+        if exact or fitting:
+            return exact[0] if exact else fitting[0][1]
+        lists = [attempt for option, attempt, _ in results if isinstance(option, Many) and isinstance(value, (list, tuple))]
+        if lists:
+            self.problems.extend(lists[0].problems)
+            return value
+        return self._unfit(value, Either(options), path)
 
-    @staticmethod
-    def _closest(value: Mapping[str, Any], attempts: list[Binder]) -> Binder | None:
-        fitting = [attempt for attempt in attempts if not any(problem.path.endswith(TARGET) for problem in attempt.problems)]
-        return min(fitting or attempts, key=lambda attempt: len(attempt.problems), default=None)
+    def _mapping(self, value: Mapping[str, Any], options: tuple[Type, ...], path: str) -> Any:
+        """Binds a mapping to the one of several types that it is meant for."""
+        classes = [option.cls for option in options if isinstance(option, Instance)]
+        others = [option for option in options if isinstance(option, (Component, Table))]
+        if others or len(classes) == 1:
+            return self.bind(value, others[0] if others else Instance(classes[0]), path)
+        if not classes:
+            return self._wrong(path, value, f"must be {describe(Either(options))}, got {_shown(dict(value))}")
+        if TARGET not in value:
+            return self._wrong(path, value, "has no _target_: an option file of its group is empty or incomplete")
+        target = str(value[TARGET])
+        meant = next((cls for cls in classes if cls.target == target), None)
+        if meant is None:
+            hint = did_you_mean(target, [cls.target for cls in classes])
+            return self._wrong(f"{path}.{TARGET}", value, f"{target!r} does not fit there{hint}")
+        return self.fields(value, meant, path)
 
 
 def _forms(value: Any, kind: Scalar | Choice) -> Iterator[tuple[Any]]:
@@ -188,6 +203,10 @@ def _forms(value: Any, kind: Scalar | Choice) -> Iterator[tuple[Any]]:
         yield (str(value),)
     elif name == "Path" and python in (int, str):
         yield (Path(str(value)),)
+
+
+def _options(kind: Type) -> tuple[Type, ...]:
+    return kind.options if isinstance(kind, Either) else (kind,)
 
 
 def _exact(value: Any, kind: Type) -> bool:

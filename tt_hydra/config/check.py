@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tt_hydra.config import signature
 from tt_hydra.config.bind import MISSING, Binder
 from tt_hydra.config.problems import Problem, nearest
-from tt_hydra.config.rules import RULES
+from tt_hydra.config.rules import Rule
 from tt_hydra.config.tree import paths
 
 GROUPS_OF_NODES = {"query_tower": "tower", "item_tower": "tower", "text_pooling": "pooling", "history_pooling": "pooling"}
@@ -39,12 +39,13 @@ class Checked:
         return tuple(problem for problem in self.problems if not problem.warning)
 
 
-def check(config: DictConfig, settings: str, given: Mapping[str, Any] | None = None) -> Checked:
+def check(config: DictConfig, settings: str, rules: Sequence[Rule] = (), given: Mapping[str, Any] | None = None) -> Checked:
     """Looks at a composed configuration.
 
     Args:
         config: what Hydra composed, without its own node.
         settings: dotted name of the dataclass whose fields are the configuration's root nodes.
+        rules: rules between nodes, looked at where every node is right by itself.
         given: values that the command line adds, by dotted path (``runtime.run_dir``); not for the user to set.
     """
     plain, problems = _plain(config)
@@ -56,8 +57,15 @@ def check(config: DictConfig, settings: str, given: Mapping[str, Any] | None = N
     spec = binder.fields(plain, cls, "")
     problems += [_with_place(problem, plain) for problem in binder.problems]
     if not problems:
-        problems += [problem for rule in RULES for problem in rule(spec)]
+        spec = _with_defaults(spec, cls)
+        problems += [problem for rule in rules for problem in rule(spec)]
     return Checked(spec, tuple(problems), binder.allow)
+
+
+def _with_defaults(spec: dict[str, Any], cls: signature.Class) -> dict[str, Any]:
+    """The spec with the root values that were left out."""
+    defaults = {name: signature.default(field) for name, field in signature.fields(cls).items()}
+    return {**{name: value for name, value in defaults.items() if value is not ...}, **spec}
 
 
 def _plain(config: DictConfig) -> tuple[dict[str, Any], list[Problem]]:

@@ -12,8 +12,8 @@ COMMANDS = {
 }
 """The settings of each command, whose fields are the root nodes of its primary config; the first is meant where none is named."""
 
-WITH_RUN_DIR = ("run", "check")
-"""Commands whose settings name the folder of the run, which the command line fills in."""
+RUNS = ("run", "check")
+"""Commands that are told a whole run."""
 
 TEXTS = ("query", "query_id")
 """Keys whose value is the text that the shell gave, whatever it holds."""

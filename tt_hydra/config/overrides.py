@@ -84,7 +84,7 @@ def _sort(loader: ConfigLoaderImpl, text: str, known: dict[str, str | None], fou
         return
     if override.is_sweep_override():
         hint = "add --multirun to run every one of them, or write [a,b] for a list"
-        found.problems.append(Problem(override.get_key_element(), f"has several values ({override.get_value_element_as_str()}); {hint}"))
+        found.problems.append(Problem(override.get_key_element(), f"has several values ({text.partition('=')[2]}); {hint}"))
         return
     options = loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
     if not options and override.package is None:

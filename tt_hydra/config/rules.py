@@ -2,12 +2,165 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tt_hydra.component import TARGET, instantiate
+from tt_hydra.config import signature
 from tt_hydra.config.problems import Problem
+from tt_hydra.errors import TTHydraError
 
 Spec = Mapping[str, Any]
 Rule = Callable[[Spec], Iterator[Problem]]
 
-RULES: tuple[Rule, ...] = ()
+SMALL_BATCH = 1000
+"""In-batch negatives below which recall suffers."""
+SHARP = 0.1
+"""Temperatures below it suit similarities between -1 and 1."""
+PACKAGES = {
+    "tt_hydra.train.loggers.TensorBoard": "tensorboard",
+    "tt_hydra.train.loggers.MLflow": "mlflow",
+    "tt_hydra.train.loggers.WandB": "wandb",
+}
+"""What an option needs to be installed; also the name of the extra that brings it."""
+DRAWN_ONLY = ("tt_hydra.negatives.uniform.Uniform", "tt_hydra.negatives.popularity.Popularity")
+"""Samplers under which no query is a negative of another query's item."""
+
+
+def towers(spec: Spec) -> Iterator[Problem]:
+    """``tower`` that no side uses, but that was set."""
+    if spec["query_tower"] is None or spec["item_tower"] is None:
+        return
+    changed = _changed(spec["tower"], "tt_hydra.tower.mlp.Mlp")
+    if changed is not None:
+        fix = "tower@query_tower and tower@item_tower replace it; set query_tower.* and item_tower.*"
+        yield Problem(f"tower{changed}", f"is used by no side: {fix}")
+
+
+def tie(spec: Spec) -> Iterator[Problem]:
+    """Shared weights between different towers."""
+    query, item = spec["query_tower"] or spec["tower"], spec["item_tower"] or spec["tower"]
+    if spec["tie"] is True and query != item:
+        yield Problem("tie", f"is true, but the sides differ ({_name(query)}, {_name(item)}); set tie=auto, or the same tower for both")
+
+
+def loss_and_temperature(spec: Spec) -> Iterator[Problem]:
+    """A temperature that was set for a loss that takes none."""
+    if _constant(spec["loss"], "uses_temperature") is not False:
+        return
+    changed = _changed(spec["temperature"], "tt_hydra.temperature.constant.Constant")
+    if changed is not None:
+        fix = "leave the temperature at its default, or choose loss=infonce"
+        yield Problem(f"temperature{changed}", f"has no effect: loss={_name(spec['loss'])} takes no temperature; {fix}")
+
+
+def loss_and_negatives(spec: Spec) -> Iterator[Problem]:
+    """A two-sided loss without negatives for its second side."""
+    if spec["loss"].get("symmetric") is True and spec["negatives"][TARGET] in DRAWN_ONLY:
+        name = _name(spec["negatives"]).lower()
+        yield Problem(
+            "loss.symmetric", f"is true, but negatives={name} gives an item no other queries; use negatives=in_batch or catalogue"
+        )
+
+
+def negatives_and_data(spec: Spec) -> Iterator[Problem]:
+    """Negatives that the data cannot give, or whose features differ from example to example."""
+    negatives, data = spec["negatives"], spec["data"]
+    source = signature.find_class(str(data[TARGET]))
+    if _constant(negatives, "requires_given") is True and source is not None:
+        names = signature.fields(source)
+        if "negatives" not in names or data.get("negatives", "auto") is None:
+            fix = "use data=pairs, or negatives=in_batch"
+            yield Problem("negatives", f"are taken from the data, but data={_name(data).lower()} names none; {fix}")
+    if negatives[TARGET] == "tt_hydra.negatives.catalogue.Catalogue" and data.get("statistics"):
+        fix = "set data.statistics=[], or negatives=uniform"
+        yield Problem("negatives", f"are the whole catalogue, whose data.statistics differ at each example's time; {fix}")
+
+
+def index(spec: Spec) -> Iterator[Problem]:
+    """An index and a quantization that cannot be built together, or not on vectors of this width."""
+    dim = spec["embedding_dim"]
+    if dim is not None and dim < 1:
+        yield Problem("embedding_dim", f"must be at least 1, or null for the encoder's own width; got {dim}")
+        return
+    from tt_hydra.index.check import check_pair  # noqa: PLC0415
+
+    try:
+        index_spec: Any = instantiate(spec["index"], object)
+        quantization: Any = instantiate(spec["quantization"], object)
+        check_pair(index_spec, quantization, dim, None)
+    except TTHydraError as error:
+        yield Problem("", str(error))
+
+
+def budget(spec: Spec) -> Iterator[Problem]:
+    """Limits that nothing can keep."""
+    limits = spec.get("budget", {})
+    for name, limit in limits.items():
+        if name != TARGET and limit is not None and limit <= 0:
+            yield Problem(f"budget.{name}", f"must be above 0, or null for no limit; got {limit}")
+    recall = limits.get("recall_vs_exact")
+    if recall is not None and recall > 1:
+        yield Problem("budget.recall_vs_exact", f"is a share, at most 1; got {recall}")
+
+
+def packages(spec: Spec) -> Iterator[Problem]:
+    """Loggers whose package is not installed."""
+    package = PACKAGES.get(str((spec["logger"] or {}).get(TARGET)))
+    if package is not None and importlib.util.find_spec(package) is None:
+        yield Problem("logger", f"needs the package {package!r}, which is not installed: pip install 'tt-hydra[{package}]'")
+
+
+def batch(spec: Spec) -> Iterator[Problem]:
+    """Few in-batch negatives."""
+    size, epochs = (spec.get("train", {}).get(key) for key in ("batch_size", "max_epochs"))
+    in_batch = spec["negatives"][TARGET] == "tt_hydra.negatives.in_batch.InBatch"
+    if in_batch and epochs and size is not None and size < SMALL_BATCH:
+        fix = f"recall usually grows up to {SMALL_BATCH} and more; or draw some, with negatives=uniform"
+        yield Problem("train.batch_size", f"of {size} gives each query fewer than {size} negatives: {fix}", warning=True)
+
+
+def sharpness(spec: Spec) -> Iterator[Problem]:
+    """A temperature made for cosines under unbounded similarities."""
+    start = spec["temperature"].get("start")
+    if spec["metric"] == "dot" and isinstance(start, float) and start < SHARP and _constant(spec["loss"], "uses_temperature") is not False:
+        yield Problem("temperature.start", f"of {start:g} suits metric=cosine; dot products are larger, start nearer to 1", warning=True)
+
+
+def _changed(node: Spec, usual: str) -> str | None:
+    """What differs in a node from a group's default option: ``""`` for another class, ``.key`` for a value, None where nothing does."""
+    cls = signature.find_class(str(node[TARGET]))
+    if cls is None or cls.target != usual:
+        return ""
+    known = signature.fields(cls)
+    return next((f".{key}" for key, value in node.items() if key != TARGET and signature.default(known[key]) != value), None)
+
+
+def _name(node: Spec) -> str:
+    return str(node[TARGET]).rpartition(".")[2]
+
+
+def _constant(node: Spec, name: str) -> object:
+    """What the class of a component says about itself."""
+    cls = signature.find_class(str(node[TARGET]))
+    if cls is not None:
+        return signature.constant(cls, name)
+    module, _, class_name = str(node[TARGET]).rpartition(".")
+    return getattr(getattr(importlib.import_module(module), class_name), name, None)
+
+
+RUN_RULES: tuple[Rule, ...] = (
+    towers,
+    tie,
+    loss_and_temperature,
+    loss_and_negatives,
+    negatives_and_data,
+    index,
+    budget,
+    packages,
+    batch,
+    sharpness,
+)
+"""The rules of a run, in the order in which their problems are told."""

@@ -140,6 +140,14 @@ def fields(cls: Class) -> dict[str, Field]:
     return result
 
 
+def default(field: Field) -> object:
+    """The default of a field where its source says it literally (tuples for lists), ``...`` where it is computed or there is none."""
+    try:
+        return ... if field.default is None else ast.literal_eval(field.default)
+    except ValueError:
+        return ...
+
+
 def constant(cls: Class, name: str) -> object:
     """The value that a class gives a name, where its source says it literally: a class variable, or a property that returns a literal.
 

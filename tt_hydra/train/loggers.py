@@ -1,15 +1,19 @@
-"""Loggers as components: where training curves are written besides the report."""
+"""Loggers as components: where training curves are written besides the report.
+
+Lightning is imported when a logger is built: it takes seconds, and a configuration is checked without it.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from typing import TYPE_CHECKING, Protocol
 
 from tt_hydra.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
 
 
 class LoggerSpec(Protocol):
@@ -25,6 +29,8 @@ class Csv:
 
     def build(self, folder: Path) -> Logger:
         """The CSV logger."""
+        from pytorch_lightning.loggers import CSVLogger  # noqa: PLC0415
+
         return CSVLogger(save_dir=folder, name="csv", version="")
 
 
@@ -34,6 +40,8 @@ class TensorBoard:
 
     def build(self, folder: Path) -> Logger:
         """The TensorBoard logger."""
+        from pytorch_lightning.loggers import TensorBoardLogger  # noqa: PLC0415
+
         _require("tensorboard", "tensorboard")
         return TensorBoardLogger(save_dir=folder, name="tensorboard", version="", default_hp_metric=False)
 
@@ -48,6 +56,8 @@ class MLflow:
 
     def build(self, folder: Path) -> Logger:
         """The MLflow logger."""
+        from pytorch_lightning.loggers import MLFlowLogger  # noqa: PLC0415
+
         _require("mlflow", "mlflow")
         uri = self.tracking_uri or f"sqlite:///{folder.resolve()}/mlflow.db"
         return MLFlowLogger(experiment_name=self.experiment, run_name=self.run_name, tracking_uri=uri)
@@ -63,6 +73,8 @@ class WandB:
 
     def build(self, folder: Path) -> Logger:
         """The Weights & Biases logger."""
+        from pytorch_lightning.loggers import WandbLogger  # noqa: PLC0415
+
         _require("wandb", "wandb")
         return WandbLogger(project=self.project, name=self.name, save_dir=folder, offline=self.offline)
 
