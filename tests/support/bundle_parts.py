@@ -49,6 +49,7 @@ def tables(declaration: Declaration) -> Tables:
             "item": [items["id"][int(item)] for _, item in pairs],
             "time": [1_700_000_000_000_000 + 3_600_000_000 * number for number in range(len(pairs))],
             "device": ["tv", "phone", None] * (len(pairs) // 3),
+            "text": [f"a question about number {item}" for _, item in pairs],
         }
     )
     return Tables(queries=queries, items=items, interactions=interactions, declaration=declaration, fingerprint="f", display="title")
@@ -61,6 +62,9 @@ FULL = Declaration(
     history=HistorySpec(max_length=4),
     split=SplitSpec(kind="leave_last_out"),
 )
+
+TEXT_ONLY = Declaration(items=parse_features({"title": "text"}), split=SplitSpec(kind="leave_last_out"), text=True)
+"""Queries are texts and nothing else: the towers are tied."""
 
 
 def make_parts(folder: Path, declaration: Declaration = FULL, seed: int = 0) -> Parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from tt_hydra.artifact.bundle import (
     Bundle,
     digests,
 )
-from tt_hydra.artifact.files import disk_errors, link_or_copy, publish, remove_tree, sha256, sizes, write_json
+from tt_hydra.artifact.files import REMOVED, disk_errors, link_or_copy, publish, remove_tree, sha256, sizes, write_json
 from tt_hydra.artifact.keys import fingerprint
 from tt_hydra.artifact.manifest import MANIFEST, Manifest
 from tt_hydra.artifact.model import ModelSpec, model_fingerprint, save_weights
@@ -44,7 +45,7 @@ RAW = "raw.parquet"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Towers with their trained weights, the items' text vectors set where histories read them, and what they were built from."""
+    """Towers with their trained weights, and what they were built from."""
 
     towers: TwoTower
     spec: ModelSpec
@@ -60,6 +61,7 @@ class Parts:
         dataset: its catalogue, featurizer and queries go into the bundle; tokenised, so that histories need not be again.
         item_vectors: ``.npy`` file of these towers' vectors, ``(items, dim)`` float32.
         index: folder that an index over these vectors was saved to.
+        item_text: ``.npy`` file of the items' text vectors where histories read them; None takes those that the towers hold, if any.
         search_params: search parameters to use where they differ from those that the index was saved with.
         precision: number format in which the vectors were computed.
         measured: figures under their keys in ``metrics.json``.
@@ -71,6 +73,7 @@ class Parts:
     dataset: Dataset
     item_vectors: Path
     index: Path
+    item_text: Path | None = None
     search_params: Mapping[str, int] = field(default_factory=dict)
     precision: Literal["32", "bf16", "16"] = "32"
     measured: Mapping[str, float] = field(default_factory=dict)
@@ -91,8 +94,8 @@ def write_bundle(folder: Path, parts: Parts) -> Bundle:
     _shape(parts)
     unfinished = folder.with_name(f".{folder.name}.partial")
     with disk_errors(folder.parent, f"writing bundle {folder}", BundleError):
-        if unfinished.exists():
-            remove_tree(unfinished)
+        for leftover in (*folder.parent.glob(f"{glob.escape(folder.name)}{REMOVED}*"), *folder.parent.glob(glob.escape(unfinished.name))):
+            remove_tree(leftover)
         unfinished.mkdir(parents=True)
         model = _write_model(unfinished, parts)
         vectors = _write_vectors(unfinished, parts, model)
@@ -124,7 +127,9 @@ def _write_model(folder: Path, parts: Parts) -> str:
         return fingerprint({"vectors": sha256(parts.item_vectors)})
     save_weights(model.towers, folder)
     model.towers.save_assets(folder / ENCODER)
-    if model.towers.item_text is not None and dataset.featurizer.history:
+    if dataset.featurizer.history and parts.item_text is not None:
+        link_or_copy(parts.item_text, folder / ITEM_TEXT)
+    elif dataset.featurizer.history and model.towers.item_text is not None:
         np.save(folder / ITEM_TEXT, model.towers.item_text.float().cpu().numpy())
     return model_fingerprint(model.towers, model.spec, dataset.featurizer.fingerprint)
 
