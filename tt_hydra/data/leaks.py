@@ -1,7 +1,7 @@
 """Looks for leaks in a prepared data set: reads the stored arrays again and compares them with what they may hold.
 
-Nothing here is shared with the code that wrote the arrays, apart from reading them: a history, a statistic, a vocabulary or a
-normaliser that knows more than the training part, or more than the past, is refused before any time is spent on training.
+Whatever wrote them: a history, a statistic, a vocabulary or a normaliser that knows more than the training part, or more than the
+past, is refused before any time is spent on training.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def declared(tables: Tables) -> Declared:
     """The features of both sides; a side that declares none has its id as the only one.
 
     Raises:
-        DataError: a column is not there, two features of one side have one name, or statistics and time features lack a clock.
+        DataError: a column is not there, or statistics and time features lack a clock.
     """
     declaration = tables.declaration
     by_id = {"id": FeatureSpec(kind="categorical")}
@@ -42,7 +42,6 @@ def declared(tables: Tables) -> Declared:
         ("items", result.items, tables.items.columns),
     ):
         _check_columns(where, features, columns)
-    _check_names([*result.queries, *result.context, *([HISTORY] if declaration.history else [])])
     _check_clock(tables, result)
     return result
 
@@ -51,12 +50,6 @@ def _check_columns(where: str, features: Iterable[str], columns: list[str]) -> N
     for name in features:
         if name not in columns:
             raise DataError(f"{where}: no column {name!r}{nearest(name, columns)}; the columns are {', '.join(columns)}")
-
-
-def _check_names(names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"the query side has two features named {twice[0]!r}: rename a column of queries, context, or the history")
 
 
 def _check_clock(tables: Tables, features: Declared) -> None:

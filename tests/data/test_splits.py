@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tt_hydra.data.declaration import SplitSpec
+from tt_hydra.data.splits import TEST, TRAIN, VALID, HoldOut, assign
+from tt_hydra.errors import DataError
+
+NONE = HoldOut(share=0.0, last_only=False, seed=0)
+
+
+def events(lengths, **columns):
+    queries = np.repeat(np.arange(len(lengths)), lengths)
+    return pl.DataFrame({"query": queries, **columns}), np.concatenate([[0], np.cumsum(lengths)])
+
+
+def test_leave_last_out_needs_two_events_for_test_and_three_for_validation():
+    parts = assign(*events([0, 1, 2, 3, 5]), SplitSpec(kind="leave_last_out"), NONE)
+    assert parts.tolist() == [TRAIN, TRAIN, TEST, TRAIN, VALID, TEST, TRAIN, TRAIN, TRAIN, VALID, TEST]
+
+
+def test_temporal_moments_belong_to_the_later_part():
+    frame = events([4, 2], time=[1, 9, 10, 20, 9, 19])
+    parts = assign(*frame, SplitSpec(kind="temporal", valid_from=10, test_from=20), NONE)
+    assert parts.tolist() == [TRAIN, TRAIN, VALID, TEST, TRAIN, VALID]
+
+
+def test_temporal_without_validation_holds_out_training_queries():
+    frame = events([3, 3, 3, 3], time=[1, 2, 9] * 4)
+    spec = SplitSpec(kind="temporal", test_from=9)
+    whole = assign(*frame, spec, HoldOut(share=0.25, last_only=False, seed=3)).reshape(4, 3)
+    assert sorted(row.tolist() for row in whole) == [[TRAIN, TRAIN, TEST]] * 3 + [[VALID, VALID, TEST]]
+    last = assign(*frame, spec, HoldOut(share=0.25, last_only=True, seed=3)).reshape(4, 3)
+    assert sorted(row.tolist() for row in last) == [[TRAIN, TRAIN, TEST]] * 3 + [[TRAIN, VALID, TEST]]
+
+
+@pytest.mark.parametrize(
+    ("spec", "columns", "message"),
+    [
+        (SplitSpec(kind="temporal", test_from=3), {}, "needs a time"),
+        (SplitSpec(kind="temporal", valid_from=5, test_from=3), {"time": [1]}, "not before"),
+        (SplitSpec(kind="temporal", test_from="2024-01-01"), {"time": [1]}, "not in the unit"),
+        (SplitSpec(kind="given"), {}, "column that says train"),
+        (SplitSpec(kind="given"), {"split": ["dev"]}, "'dev' in 1 row"),
+        (SplitSpec(kind="given"), {"split": pl.Series([None], dtype=pl.String)}, "None in 1 row"),
+    ],
+)
+def test_what_a_split_cannot_work_with(spec, columns, message):
+    with pytest.raises(DataError, match=message):
+        assign(*events([1], **columns), spec, NONE)
+
+
+def test_random_has_its_shares_and_depends_on_the_seed():
+    frame, spec = events([100]), SplitSpec(kind="random", valid=0.2, test=0.1)
+    first, again, other = (assign(*frame, spec, HoldOut(share=0, last_only=False, seed=seed)) for seed in (1, 1, 2))
+    assert np.bincount(first).tolist() == [70, 20, 10]
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_given_keeps_its_validation_part():
+    frame = events([3], split=["train", "valid", "test"])
+    assert assign(*frame, SplitSpec(kind="given"), HoldOut(share=0.5, last_only=False, seed=0)).tolist() == [TRAIN, VALID, TEST]
+
+
+def test_given_without_validation_holds_out_a_share_of_the_training_queries():
+    frame = events([2] * 20, split=["train", "train"] * 10 + ["test", "test"] * 10)
+    parts = assign(*frame, SplitSpec(kind="given"), HoldOut(share=0.2, last_only=False, seed=0)).reshape(20, 2)
+    assert (parts[:, 0] == parts[:, 1]).all()
+    assert np.bincount(parts[:, 0]).tolist() == [8, 2, 10]
+
+
+@pytest.mark.parametrize(("queries", "held"), [(0, 0), (1, 0), (2, 1), (3, 1)])
+def test_a_share_holds_out_at_least_one_query_and_leaves_at_least_one(queries, held):
+    frame = events([1] * queries + [1], split=["train"] * queries + ["test"])
+    parts = assign(*frame, SplitSpec(kind="given"), HoldOut(share=0.1, last_only=False, seed=0))
+    assert (parts == VALID).sum() == held
