@@ -19,6 +19,7 @@ from tt_hydra.index.flat import Flat
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.tower.mlp import Mlp
+from tt_hydra.tower.two_tower import TowerSpec
 
 ITEMS, QUERIES = 40, 12
 
@@ -63,17 +64,18 @@ FULL = Declaration(
     split=SplitSpec(kind="leave_last_out"),
 )
 
+SMALL = Mlp(feature_dim=8)
 TEXT_ONLY = Declaration(items=parse_features({"title": "text"}), split=SplitSpec(kind="leave_last_out"), text=True)
 """Queries are texts and nothing else: the towers are tied."""
 
 
-def make_parts(folder: Path, declaration: Declaration = FULL, seed: int = 0) -> Parts:
+def make_parts(folder: Path, declaration: Declaration = FULL, seed: int = 0, tower: TowerSpec = SMALL) -> Parts:
     """The parts of a bundle from a small data set, with untrained towers of a seed."""
     prepare(tables(declaration), valid_share=0.1, seed=0, folder=folder / "dataset")
     dataset = Dataset.load(folder / "dataset")
     spec = ModelSpec(
-        query=Mlp(feature_dim=8),
-        item=Mlp(feature_dim=8),
+        query=tower,
+        item=tower,
         schema=dataset.schema,
         text_pooling=Mean(),
         history_pooling=Mean(),
@@ -85,6 +87,8 @@ def make_parts(folder: Path, declaration: Declaration = FULL, seed: int = 0) -> 
     towers = spec.build().eval()
     dataset = dataset.tokenized(towers.tokenizers)
     with torch.inference_mode():
+        if towers.needs_item_text:
+            towers.set_item_text(towers.item_text_vectors(dataset.items(np.arange(dataset.num_items))).clone())
         vectors = towers.embed_items(dataset.items(np.arange(dataset.num_items))).numpy()
     np.save(folder / "items.npy", vectors)
     (folder / "index").mkdir()
