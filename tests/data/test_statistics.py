@@ -15,8 +15,8 @@ def test_windows():
 def test_the_moment_itself_never_counts_and_the_window_begins_with_its_first_moment():
     events = EventTimes.build(np.array([0, 0, 0, 1]), np.array([10, 20, 20, 20]))
     rows = np.zeros(5, np.int64)
-    assert events.before(rows, np.array([10, 11, 20, 21, 99])).tolist() == [0, 1, 1, 3, 3]
-    assert events.before(rows, np.array([10, 20, 21, 30, 31]), window=10).tolist() == [0, 1, 2, 2, 0]
+    assert events.before(rows, np.array([10, 11, 20, 21, 99]), [None]).tolist() == [[0], [1], [1], [3], [3]]
+    assert events.before(rows, np.array([10, 20, 21, 30, 31]), [10]).tolist() == [[0], [1], [2], [2], [0]]
 
 
 def test_counts_agree_with_a_loop():
@@ -24,7 +24,8 @@ def test_counts_agree_with_a_loop():
     items, times = rng.integers(0, 5, 200), rng.integers(-20, 20, 200)
     events = EventTimes.build(items, times)
     rows, at = rng.integers(0, 5, 50), rng.integers(-25, 25, 50)
-    for window in (None, 1, 7):
+    counts = events.before(rows, at, (None, 1, 7))
+    for column, window in enumerate((None, 1, 7)):
         expected = [
             sum(
                 item == row and time < moment and (window is None or time >= moment - window)
@@ -32,7 +33,7 @@ def test_counts_agree_with_a_loop():
             )
             for row, moment in zip(rows, at, strict=True)
         ]
-        assert events.before(rows, at, window).tolist() == expected
+        assert counts[:, column].tolist() == expected
 
 
 def test_keys_are_equal_only_for_one_item_with_the_same_past():

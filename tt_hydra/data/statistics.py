@@ -55,16 +55,20 @@ class EventTimes:
         """A number for each pair of an item and a moment, equal only where item and earlier events are equal."""
         return rows * (len(self.times) + 1) + self.rank(at)
 
-    def before(self, rows: IntArray, at: IntArray, window: int | None = None) -> IntArray:
-        """Number of an item's events in ``[at - window, at)``, or in all time before ``at``; the moment itself never counts.
+    def before(self, rows: IntArray, at: IntArray, windows: Sequence[int | None]) -> IntArray:
+        """Number of an item's events in ``[at - window, at)``; the moment itself never counts.
 
         Args:
             rows: ``(n,)`` item rows.
             at: ``(n,)`` moments, in the unit of ``times``.
-            window: length of the window, in the unit of ``times``.
+            windows: lengths of the windows, in the unit of ``times``; None looks back without end.
+
+        Returns:
+            ``(n, windows)``.
         """
-        start = rows * (len(self.times) + 1) if window is None else self.key(rows, at - window)
-        return np.searchsorted(self.keys, self.key(rows, at)) - np.searchsorted(self.keys, start)
+        stops = np.searchsorted(self.keys, self.key(rows, at))
+        starts = [rows * (len(self.times) + 1) if window is None else self.key(rows, at - window) for window in windows]
+        return np.stack([stops - np.searchsorted(self.keys, start) for start in starts], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,16 +87,11 @@ class Scale:
 
 def raw(names: Sequence[str], events: EventTimes, rows: IntArray, at: IntArray) -> FloatArray:
     """``(n, statistics)``: log1p of the count, log1p of the events a day within the window."""
-    columns = [_column(name, events, rows, at) for name in names]
-    return np.log1p(np.stack(columns, axis=1)).astype(np.float32)
-
-
-def _column(name: str, events: EventTimes, rows: IntArray, at: IntArray) -> FloatArray:
-    hours = window_hours(name)
-    if hours is None:
-        return events.before(rows, at).astype(np.float32)
-    counts = events.before(rows, at, hours * MICROSECONDS_PER_HOUR)
-    return (counts * (HOURS_PER_DAY / hours)).astype(np.float32)
+    hours = [window_hours(name) for name in names]
+    counts = events.before(rows, at, [None if each is None else each * MICROSECONDS_PER_HOUR for each in hours])
+    per_day = np.array([1 if each is None else HOURS_PER_DAY / each for each in hours])
+    values: FloatArray = np.log1p(counts * per_day).astype(np.float32)
+    return values
 
 
 def fit_scales(names: Sequence[str], values: FloatArray) -> tuple[Scale, ...]:
