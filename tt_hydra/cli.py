@@ -32,12 +32,11 @@ from tt_hydra.config.overrides import message
 from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
+from tt_hydra.config.summary import summary
 from tt_hydra.errors import TTHydraError
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 REFUSED, INTERRUPTED = 2, 130
-
-HEADLINES = ("test/model/recall@10", "test/index/recall@10", "search/p50_ms", "index/bytes_per_item")
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -111,7 +110,7 @@ def _do(call: Call, typed: str) -> int:
     if context.refusal is not None:
         raise context.refusal
     if context.results:
-        _print_jobs(context.results)
+        _show_jobs(context.results)
     return REFUSED if any(isinstance(found, str) for _, found in context.results) else 0
 
 
@@ -121,8 +120,11 @@ def _refuse_mistakes(context: Context) -> None:
     found = []
     for overrides in jobs_of(context.loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:
         config, problems = compose(context.loader, call.command, overrides)
-        found.append([*problems, *_checked(config, call.command, "").problems])
+        checked = _checked(config, call.command, ".")
+        found.append([*problems, *checked.problems])
     refuse([problem for problem in found[0] if all(problem in others for others in found)])
+    if len(found) == 1:
+        build(checked, object)
 
 
 def _checked(config: DictConfig, command: str, run_dir: str) -> Checked:
@@ -133,6 +135,8 @@ def _checked(config: DictConfig, command: str, run_dir: str) -> Checked:
 
 def _job(config: DictConfig, context: Context) -> None:
     before = os.environ.pop(FULL_ERROR, None)
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # a process that Lightning started beside the first one
+        logging.getLogger().setLevel(logging.WARNING)
     name = " ".join(HydraConfig.get().overrides.task)
     try:
         result = _in_own_process(context) if context.multirun and _devices(config) > 1 else EXECUTE[context.call.command](config, context)
@@ -180,8 +184,7 @@ def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
     settings = _settings(config, context, RunSettings)
     differing = changed(context.loader, context.call.command, config, HydraConfig.get().runtime.choices)
     result = run(settings, command=context.typed, changed=differing)
-    title = ", ".join(f"{key}={value}" for key, value in differing.items()) or "default settings"
-    _print(summary_table(result.metrics, title))
+    _show(summary_table(result.metrics, ", ".join(f"{key}={value}" for key, value in differing.items()) or "default settings"))
     print(f"{result.run_dir}/report.html")
     return result.metrics
 
@@ -189,11 +192,58 @@ def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
 def _check(config: DictConfig, context: Context) -> None:
     from tt_hydra.pipeline.settings import RunSettings  # noqa: PLC0415
 
-    settings = _settings(config, context, RunSettings)
-    print(f"ok: {settings}")
+    _settings(config, context, RunSettings)
+    for name, text in summary(_checked(config, context.call.command, "").spec):
+        print(f"{name:12} {text}")
+    print("ok")
 
 
-EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] = {"run": _run, "check": _check}
+def _search(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.search import SearchSettings, search, trec_lines, write_answers  # noqa: PLC0415
+
+    settings = _settings(config, context, SearchSettings)
+    answers = search(settings)
+    if settings.search.output is not None:
+        count = write_answers(answers, Path(settings.search.output))
+        logger.info("%d queries answered: %s", count, settings.search.output)
+        return
+    for answer in answers:
+        if settings.search.input is not None:
+            print(*trec_lines(answer), sep="\n")
+        else:
+            print(*(f"{hit.rank}\t{hit.id}\t{hit.score:.6f}\t{' '.join(hit.title.split())}" for hit in answer.hits), sep="\n")
+
+
+def _embed(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.embed import EmbedSettings, embed  # noqa: PLC0415
+
+    written = embed(_settings(config, context, EmbedSettings))
+    print(f"{written.path}\t{written.rows} x {written.dim}")
+
+
+def _store(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.store import StoreSettings, clean_up, stored  # noqa: PLC0415
+    from tt_hydra.report.listings import entry_table  # noqa: PLC0415
+
+    settings = _settings(config, context, StoreSettings)
+    if settings.clean:
+        cleaning = clean_up(settings)
+        _show(entry_table(cleaning.removed))
+        kept = f"; {len(cleaning.in_use)} in use and kept" if cleaning.in_use else ""
+        print(f"{'would remove' if cleaning.dry_run else 'removed'} {len(cleaning.removed)} entries, {cleaning.bytes / 1e6:.1f} MB{kept}")
+    else:
+        found = stored(settings)
+        _show(entry_table(found))
+        print(f"{len(found)} entries, {sum(entry.bytes for entry in found) / 1e6:.1f} MB in {settings.outputs / 'store'}")
+
+
+EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] = {
+    "run": _run,
+    "check": _check,
+    "search": _search,
+    "embed": _embed,
+    "store": _store,
+}
 
 
 def _devices(config: DictConfig) -> int:
@@ -201,17 +251,16 @@ def _devices(config: DictConfig) -> int:
     return devices if isinstance(devices, int) else 1
 
 
-def _print(renderable: object) -> None:
+def _show_jobs(results: Sequence[tuple[str, Mapping[str, float] | str]]) -> None:
+    from tt_hydra.report.listings import job_table  # noqa: PLC0415
+
+    _show(job_table(results))
+
+
+def _show(renderable: object) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    Console().print(renderable)
-
-
-def _print_jobs(results: Sequence[tuple[str, Mapping[str, float] | str]]) -> None:
-    """One line for each job of a ``--multirun``."""
-    for number, (name, found) in enumerate(results):
-        figures = found if isinstance(found, str) else ", ".join(f"{key} {found[key]:.4g}" for key in HEADLINES if key in found)
-        print(f"{number}\t{name}\t{figures}")
+    Console(soft_wrap=not sys.stdout.isatty()).print(renderable)
 
 
 @contextmanager
