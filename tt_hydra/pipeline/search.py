@@ -119,8 +119,9 @@ def write_answers(answers: Iterator[Answer], path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with unfinished.open("w", encoding="utf-8") as stream:
-        for count, answer in enumerate(answers, start=1):
+        for answer in answers:
             stream.writelines(f"{line}\n" for line in lines_of(answer))
+            count += 1
     unfinished.replace(path)
     return count
 
