@@ -176,10 +176,10 @@ def _with_refused(rows: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
 
 
 def _negative_ids(negatives: pl.Series, items: pl.DataFrame) -> pl.Series:
-    rows = pl.DataFrame({"row": pl.int_range(len(negatives), eager=True), "text": negatives}).explode("text")
-    found = rows.join(items, on="text", how="left", maintain_order="left")
-    lists = found.group_by("row", maintain_order=True).agg(pl.col("id").drop_nulls().unique(maintain_order=True))
-    return lists["id"].alias("negatives")
+    rows = pl.DataFrame({"row": pl.int_range(len(negatives), eager=True), "text": negatives})
+    found = rows.explode("text").join(items, on="text", how="inner", maintain_order="left")
+    lists = found.group_by("row", maintain_order=True).agg(pl.col("id").unique(maintain_order=True).alias("negatives"))
+    return rows.join(lists, on="row", how="left", maintain_order="left")["negatives"].fill_null([])
 
 
 def _settled(events: pl.DataFrame, shares: Shares) -> tuple[pl.DataFrame, SplitSpec]:

@@ -58,7 +58,7 @@ class Vectors:
         return Tables(
             queries=_ids(folder / "query_ids.txt", len(queries)),
             items=_ids(folder / "item_ids.txt", len(items)),
-            interactions=pl.DataFrame(schema={"query": pl.String, "item": pl.String}),
+            interactions=pl.DataFrame(schema={"query": pl.String, "item": pl.String, "split": pl.String}),
             declaration=Declaration(split=SplitSpec(kind="given", valid=self.valid_share)),
             counts=told(counts),
             fingerprint=self.fingerprint(),

@@ -1,0 +1,225 @@
+"""Declared tables: what is read, what is dropped and counted, and every way in which they can be wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tt_hydra.data.declaration import FeatureSpec, SplitSpec
+from tt_hydra.data.table import Table
+from tt_hydra.errors import ConfigError, DataError
+
+EVENTS = {
+    "uid": ["u1", "u2", "u1", None, "u9", "u1", "u2", "u1"],
+    "sku": ["a", "b", "b", "a", "a", "a", "zz", "c"],
+    "at": [10, 20, 30, 40, 50, 10, 60, None],
+    "device": ["tv", None, "pc", "tv", "tv", "tv", "tv", "tv"],
+}
+USERS = {"uid": ["u1", "u2", "u3"], "age": ["24", "NA", ""], "city": ["Łódź", "", None]}
+ITEMS = {"sku": ["a", "b", "c"], "title": ["Æble", None, " "], "tags": [["x", "y"], [], None], "price": [1, None, 3], "extra": [1, 2, 3]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pl.DataFrame(EVENTS).write_csv(tmp_path / "events.csv")
+    pl.DataFrame(USERS).write_csv(tmp_path / "users.csv")
+    pl.DataFrame(ITEMS).write_parquet(tmp_path / "items.parquet")
+    return tmp_path
+
+
+def spec(folder: Path, **changes: Any) -> dict[str, Any]:
+    events = {"path": str(folder / "events.csv"), "query": "uid", "item": "sku", "time": "at", "time_unit": "s"}
+    users = {"path": str(folder / "users.csv"), "features": {"uid": "categorical", "age": "numeric", "city": "categorical"}}
+    features = {"title": "text", "tags": {"kind": "multi"}, "price": "numeric"}
+    items = {"path": str(folder / "items.parquet"), "id": "sku", "features": features}
+    nodes: dict[str, Any] = {"interactions": {**events, "context": {"device": "categorical"}}, "queries": users, "items": items}
+    for key, value in changes.items():
+        nodes[key] = {**nodes[key], **value} if key in nodes and isinstance(value, dict) else value
+    return nodes
+
+
+def test_the_tables_are_typed_and_what_cannot_be_used_is_counted(folder: Path) -> None:
+    tables = Table(**spec(folder)).read()
+    assert tables.interactions.rows() == [("u1", "a", 10_000_000, "tv"), ("u2", "b", 20_000_000, None), ("u1", "b", 30_000_000, "pc")]
+    assert tables.interactions.columns == ["query", "item", "time", "device"]
+    assert tables.counts == {
+        "interactions without query": 1,
+        "interactions without time": 1,
+        "interactions with an unknown query": 1,
+        "interactions with an unknown item": 1,
+        "duplicate interactions": 1,
+    }
+    assert tables.queries.rows() == [("u1", "u1", 24.0, "Łódź"), ("u2", "u2", None, ""), ("u3", "u3", None, None)]
+    assert tables.items.to_dict(as_series=False) == {**{"id": ITEMS["sku"]}, **ITEMS, "title": ["Æble", "", " "], "price": [1.0, None, 3.0]}
+    assert (tables.display, tables.time_unit) == ("title", "us")
+
+
+def test_no_table_of_queries_or_items_leaves_their_ids(folder: Path) -> None:
+    tables = Table(**spec(folder, queries=None, items=None)).read()
+    assert tables.queries.to_dict(as_series=False) == {"id": ["u1", "u2", "u9"], "uid": ["u1", "u2", "u9"]}
+    assert tables.items["sku"].to_list() == ["a", "b", "zz"]
+    assert tables.declaration.queries == {"uid": FeatureSpec(kind="categorical")}
+    assert tables.declaration.items == {"sku": FeatureSpec(kind="categorical")}
+    assert tables.display is None
+
+
+def test_the_default_node_is_a_source_that_lacks_a_path_only() -> None:
+    with pytest.raises(DataError, match=r"data\.interactions\.path is not set"):
+        Table().read()
+
+
+def test_ids_are_the_same_text_in_every_format(tmp_path: Path) -> None:
+    pl.DataFrame({"user_id": [1.0, 2.0, None], "item_id": [7, 8, 9]}).write_parquet(tmp_path / "events.parquet")
+    (tmp_path / "items.jsonl").write_text('{"item_id": 7}\n{"item_id": "8"}\n')
+    tables = Table(interactions={"path": str(tmp_path / "events.parquet")}, items={"path": str(tmp_path / "items.jsonl")}).read()
+    assert tables.interactions.rows() == [("1", "7"), ("2", "8")]
+    assert tables.time_unit == "step"
+
+
+def test_a_csv_id_keeps_its_zeros(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("user_id,item_id\n007,01\n")
+    assert Table(interactions={"path": str(tmp_path / "events.csv")}).read().interactions.rows() == [("007", "01")]
+
+
+def test_an_event_may_carry_its_text_weight_and_part(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "session,query,clicked,grade,fold\ns1,red shoes,a,2,train\ns1,,b,1,dev\ns2,red shoes,a,0,test\ns2,blue,a,,Test\n"
+    )
+    events = {"path": str(tmp_path / "log.csv"), "query": "session", "item": "clicked", "text": "query", "weight": "grade", "split": "fold"}
+    tables = Table(interactions=events, split={"kind": "given"}, valid_share=0.3).read()
+    assert tables.interactions.select("query", "item", "text", "weight", "split").rows() == [
+        ("s1", "a", "red shoes", 2.0, "train"),
+        ("s1", "b", "", 1.0, "valid"),
+        ("s2", "a", "blue", 1.0, "test"),
+    ]
+    assert tables.counts == {"interactions with weight 0": 1}
+    assert tables.declaration.text
+    assert tables.declaration.queries == {}
+    assert tables.declaration.split == SplitSpec(kind="given", valid=0.3)
+
+
+def test_without_an_id_each_text_is_a_query(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("text,item\nred,a\n  ,a\nblue,a\nred,b\n")
+    tables = Table(interactions={"path": str(tmp_path / "log.csv"), "query": None, "item": "item", "text": "text"}).read()
+    assert tables.queries.rows() == [("q0", "red"), ("q1", "blue")]
+    assert tables.interactions.select("query", "item").rows() == [("q0", "a"), ("q1", "a"), ("q0", "b")]
+    assert "text" not in tables.interactions.columns
+    assert tables.counts == {"interactions with an empty text": 1}
+
+
+def test_the_moments_of_a_temporal_split_are_in_the_unit_of_the_tables(folder: Path) -> None:
+    tables = Table(**spec(folder, split={"kind": "temporal", "valid_from": 20, "test_from": 30}, valid_share=0.2)).read()
+    assert tables.declaration.split == SplitSpec(kind="temporal", valid_from=20_000_000, test_from=30_000_000, valid=0.2)
+
+
+def test_an_id_column_called_id_is_there_once(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("user,id\nx,a\n")
+    (tmp_path / "items.csv").write_text("id,name\na,Anna\nb,Bob\n")
+    events = {"path": str(tmp_path / "events.csv"), "query": "user", "item": "id"}
+    tables = Table(interactions=events, items={"path": str(tmp_path / "items.csv"), "features": {"id": "categorical"}}).read()
+    assert tables.items.to_dict(as_series=False) == {"id": ["a", "b"], "name": ["Anna", "Bob"]}
+    assert tables.display == "name"
+
+
+def test_a_column_id_beside_the_id_gives_way(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("user_id,item_id\nx,a\n")
+    (tmp_path / "items.csv").write_text("id,item_id\n5,a\n")
+    tables = Table(interactions={"path": str(tmp_path / "events.csv")}, items={"path": str(tmp_path / "items.csv")}).read()
+    assert tables.items.to_dict(as_series=False) == {"id": ["a"], "item_id": ["a"]}
+
+
+def test_files_in_a_folder_are_one_table(folder: Path) -> None:
+    parts = folder / "parts"
+    parts.mkdir()
+    frame = pl.DataFrame(EVENTS)
+    frame[:3].write_csv(parts / "1.csv")
+    frame[3:].write_csv(parts / "2.csv")
+    parted = Table(**spec(folder, interactions={"path": str(parts)})).read()
+    assert parted.interactions.equals(Table(**spec(folder)).read().interactions)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"interactions": {"query": "user"}}, "events.csv has no column 'user'; its columns are uid, sku, at, device"),
+        ({"interactions": {"item": "SKU"}}, r"events.csv has no column 'SKU' \(did you mean 'sku'\?\)"),
+        ({"interactions": {"time": "device"}}, "events.csv, column 'device': 'tv' in row 1 is no time"),
+        ({"interactions": {"weight": "device"}}, "column 'device' is declared numeric but holds 'tv' in row 1"),
+        ({"interactions": {"context": {"dev": "text"}}}, r"events.csv has no column 'dev' \(did you mean 'device'\?\)"),
+        ({"interactions": {"split": "device"}, "split": {"kind": "given"}}, "column 'device': 'tv' in row 1 names no part; allowed are"),
+        ({"queries": {"features": {"city": "numeric"}}}, "users.csv, column 'city' is declared numeric but holds 'Łódź' in row 1"),
+        ({"items": {"features": {"tags": "categorical"}}}, r"items.parquet, column 'tags' holds List\(String\)"),
+        ({"items": {"features": {"price": "time"}}}, "column 'price' is declared as a time, but its numbers are too small"),
+        (
+            {"items": {"id": "extra"}},
+            "none of the 5 interactions names a known item: they name item ids such as 'a', data.items has ids such as '1'",
+        ),
+        ({"interactions": {"path": "nowhere/events.csv"}}, r"data\.interactions\.path=nowhere/events\.csv: there is no folder nowhere"),
+    ],
+)
+def test_what_contradicts_the_declaration_is_one_clear_error(folder: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Table(**spec(folder, **change)).read()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sku,title\na,x\nb,y\na,z\n", "items.csv, column 'sku': id 'a' is in rows 1 and 3; each id must occur once"),
+        ("sku,title\na,x\nb,y\na,z\nb,z\n", "rows 1 and 3, and 1 other id.* occur more than once"),
+        ("sku,title\na,x\n,y\n", r"items.csv, column 'sku': 1 row\(s\) have no id, the first is row 2"),
+        ("sku,title\na,x\nb\n", r"items.csv: line 3 has 1 column\(s\), the first line has 2"),
+        ("", "items.csv is empty"),
+        ("sku,title\n", "items.csv has no rows"),
+    ],
+)
+def test_a_bad_table_of_items_is_one_clear_error(folder: Path, content: str, message: str) -> None:
+    (folder / "items.csv").write_text(content)
+    with pytest.raises(DataError, match=message):
+        Table(**spec(folder, items={"path": str(folder / "items.csv"), "features": {"title": "text"}})).read()
+
+
+def test_no_usable_event_is_an_error_with_the_reasons(folder: Path) -> None:
+    (folder / "events.csv").write_text("uid,sku,at,device\n,a,1,x\nu1,a,,x\n")
+    with pytest.raises(DataError, match=r"no interaction is left to use \(interactions without query: 1; interactions without time: 1"):
+        Table(**spec(folder)).read()
+
+
+@pytest.mark.parametrize("weights", ["-1", "inf"])
+def test_a_weight_is_a_finite_number_not_below_zero(tmp_path: Path, weights: str) -> None:
+    (tmp_path / "events.csv").write_text(f"user_id,item_id,w\nu,a,1\nu,b,{weights}\n")
+    with pytest.raises(DataError, match=r"events.csv, column 'w': the weight in row 2 is"):
+        Table(interactions={"path": str(tmp_path / "events.csv"), "weight": "w"}).read()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"interactions": {"weigth": "at"}}, r"data\.interactions\.weigth is no key: .*did you mean 'weight'"),
+        ({"interactions": {"time_unit": "sec"}}, "time_unit='sec' is none of auto, s, ms"),
+        ({"interactions": {"query": None}}, "neither query nor text is set"),
+        ({"interactions": {"query": None, "text": "device"}}, r"data\.queries is set, but data\.interactions\.query is not"),
+        ({"interactions": {"context": {"weight": "numeric"}}}, r"context\.weight: a context column cannot be called weight"),
+        ({"interactions": {"context": {"age": "numeric"}}}, "two features of the query side are called 'age'"),
+        ({"interactions": {"split": "device"}}, r"data\.split\.kind=leave_last_out and data\.interactions\.split=device"),
+        ({"split": {"kind": "given"}}, r"data\.split\.kind=given and data\.interactions\.split=None"),
+        ({"interactions": {"time": None}, "statistics": ["rate_7d"]}, "rate_7d needs a time for each interaction"),
+        ({"interactions": {"time": None}, "split": {"kind": "temporal", "test_from": 3}}, "split.kind=temporal needs a time"),
+        ({"queries": {"path": None}}, r"data\.queries\.features\.age is a column of a table, but data\.queries\.path is not set"),
+        ({"items": {"features": {"id": "categorical"}}}, r"data\.items\.features\.id: the id is the column 'sku'"),
+        ({"items": {"features": {}}}, r"data\.items\.features declares none"),
+        ({"queries": {"features": {}}, "history": None, "interactions": {"context": None}}, r"data\.queries\.features declares none"),
+        ({"history": {"length": 3}}, r"data\.history\.length is no key"),
+        ({"statistics": ["rate"]}, "'rate' is no statistic"),
+        ({"valid_share": 2}, "valid_share=2 is no share"),
+    ],
+)
+def test_a_declaration_that_cannot_work_is_refused_before_reading(folder: Path, change: dict[str, Any], message: str) -> None:
+    nodes = spec(folder, **change)
+    shutil.rmtree(folder)
+    with pytest.raises(ConfigError, match=message):
+        Table(**nodes)
