@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,51 +215,70 @@ def test_item_texts_for_histories_travel_with_the_bundle(parts: Parts, tmp_path:
     np.testing.assert_array_equal(catalogue.table.tokens[name].offsets, expected.offsets)
 
 
-WRITER = """
-import sys
+PREPARE = """
+import os, shutil, signal, sys
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, {support!r})
 from bundle_parts import make_parts
+from tt_hydra.artifact import bundle, files
 from tt_hydra.artifact.write import write_bundle
-parts = make_parts(Path({folder!r}) / "parts")
-print("ready", flush=True)
-while True:
-    write_bundle(Path({folder!r}) / "bundle", parts)
-    print("written", flush=True)
+folder = Path({folder!r})
+parts = make_parts(folder / "parts")
+
+def killed_at(owner, name, call):
+    real, calls = getattr(owner, name), []
+    def counted(*arguments, **options):
+        calls.append(name)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    setattr(owner, name, counted)
 """
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.003, 0.01, 0.02, 0.04])
-def test_a_kill_leaves_nothing_or_a_whole_bundle(tmp_path: Path, delay: float) -> None:
-    code = WRITER.format(support=str(Path(__file__).parents[1] / "support"), folder=str(tmp_path))
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    if (tmp_path / "bundle").exists():
-        Bundle.load(tmp_path / "bundle")
-    else:
+def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    code = PREPARE.format(support=str(Path(__file__).parents[1] / "support"), folder=str(folder)) + code
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "left"),
+    [
+        ("bundle", "sha256", 3, "earlier"),
+        ("files", "_sync", 8, "earlier"),
+        ("Path", "replace", 1, "earlier"),
+        ("Path", "replace", 2, "nothing"),
+        ("shutil", "rmtree", 1, "later"),
+    ],
+)
+def test_a_kill_leaves_nothing_or_a_whole_bundle(tmp_path: Path, owner: str, name: str, call: int, left: str) -> None:
+    code = f"""
+write_bundle(folder / "bundle", replace(parts, measured={{"which": 0.0}}))
+killed_at({owner}, {name!r}, {call})
+write_bundle(folder / "bundle", replace(parts, measured={{"which": 1.0}}))
+"""
+    done = run_python(code, tmp_path)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    if left == "nothing":
         with pytest.raises(BundleError, match="is no bundle"):
             Bundle.load(tmp_path / "bundle")
+    else:
+        assert Bundle.load(tmp_path / "bundle").manifest.measured == {"which": float(left == "later")}
 
 
 def test_a_full_disk_is_one_clear_error_and_no_bundle(tmp_path: Path) -> None:
-    body = """
-import resource, signal
+    code = """
+import resource
 from tt_hydra.errors import BundleError
 resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
 try:
-    write_bundle(Path({folder!r}) / "bundle", parts)
+    write_bundle(folder / "bundle", parts)
 except BundleError as error:
-    print("refused:", error, flush=True)
+    print("refused:", error)
 """
-    code = WRITER.partition("while True")[0] + body
-    code = code.format(support=str(Path(__file__).parents[1] / "support"), folder=str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    done = run_python(code, tmp_path)
     assert "refused: writing bundle" in done.stdout, done.stderr
     assert "the disk is full or over quota" in done.stdout
     assert not (tmp_path / "bundle").exists()

@@ -194,17 +194,27 @@ def test_a_forked_worker_that_outlives_its_parent_does_not_keep_the_lock(tmp_pat
         os.kill(child, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("where", ["content", "record"])
-def test_a_full_disk_is_one_clear_error_and_no_entry(tmp_path: Path, where: str) -> None:
-    """A limit on file sizes stands for the full disk: the kernel refuses the write the same way."""
+WRITERS = {
+    "python": "(entry.folder / 'a').write_bytes(bytes(8192))",
+    "record": "(entry.folder / 'a').write_bytes(bytes(100))",
+    "numpy": "import numpy; numpy.save(entry.folder / 'a.npy', numpy.zeros(9999))",
+    "torch": "import torch; torch.save(torch.zeros(9999), entry.folder / 'a')",
+    "safetensors": "import torch, safetensors.torch as s; s.save_file({'a': torch.zeros(9999)}, entry.folder / 'a')",
+    "parquet": "import polars; polars.DataFrame({'a': [str(n) for n in range(9999)]}).write_parquet(entry.folder / 'a')",
+    "faiss": "import faiss, numpy; i = faiss.IndexFlat(8); i.add(numpy.ones((999, 8))); faiss.write_index(i, str(entry.folder / 'a'))",
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_is_one_clear_error_and_no_entry(tmp_path: Path, writer: str) -> None:
+    """A limit on file sizes stands for the full disk: the kernel refuses the write the same way, each library says it its own way."""
     body = f"""
     import resource
     from tt_hydra.errors import StoreError
-    where = {where!r}
     try:
         with store.stage("train", KEY, {{"title": "x" * 5000}}) as entry:
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-            (entry.folder / "model.bin").write_bytes(bytes(8192 if where == "content" else 100))
+            {WRITERS[writer]}
     except StoreError as error:
         print(error)
     """
@@ -213,7 +223,7 @@ def test_a_full_disk_is_one_clear_error_and_no_entry(tmp_path: Path, where: str)
     assert "TT_HYDRA_OUTPUTS" in out
     assert not (tmp_path / "train" / KEY).exists()
     with Store(tmp_path).stage("train", KEY) as entry:
-        assert entry.resumed
+        assert not entry.done
 
 
 def test_a_store_below_a_file_is_a_store_error_with_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -21,7 +22,12 @@ REMOVED = ".removed-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
-_FULL_TEXTS = ("No space left on device", "Disk quota exceeded", "File too large")
+_FULL_TEXTS = re.compile(
+    "No space left on device|Disk quota exceeded|File too large"
+    r"|\d+ requested and \d+ written"  # numpy
+    "|write_index.*write error in"  # FAISS
+    "|PytorchStreamWriter failed writing|inline_container.*unexpected pos"  # torch
+)
 
 
 def sha256(path: Path) -> str:
@@ -122,7 +128,7 @@ def _disk_message(error: Exception, folder: Path) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     named = getattr(error, "filename", None)
     ours = named is None or Path(os.fsdecode(named)).absolute().is_relative_to(folder.absolute())
-    if number in _FULL or any(text in str(error) for text in _FULL_TEXTS):
+    if number in _FULL or _FULL_TEXTS.search(str(error)):
         return (
             f"the disk is full or over quota while writing {named or folder} ({error}). Make room (`python -m tt_hydra store` "
             "shows what can go), or set TT_HYDRA_OUTPUTS to a larger disk; the same command then continues"
