@@ -20,6 +20,7 @@ from tt_hydra.index.ivf import Ivf
 from tt_hydra.index.lists import SAMPLE, SAMPLE_PER_LIST, assign_by_similarity, centroids_of, distance_quantizer
 from tt_hydra.index.parse import build_string
 from tt_hydra.index.structure import search_defaults
+from tt_hydra.index.threads import matrix_distances
 from tt_hydra.index.transform import product_rotation, projection, random_rotation
 from tt_hydra.index.vectors import Rows
 from tt_hydra.quantization.binary import Binary
@@ -47,7 +48,8 @@ def build_index(
     """
     rows = Rows(vectors, metric)
     check_pair(spec, quantization, rows.dim, rows.size)
-    index = build_string(spec, rows, seed) if isinstance(spec, Factory) else _build(spec, quantization, rows, seed)
+    with matrix_distances():
+        index = build_string(spec, rows, seed) if isinstance(spec, Factory) else _build(spec, quantization, rows, seed)
     return FaissIndex(index, Header(spec, quantization, metric, rows.dim, rows.size, search_defaults(spec, quantization, index)), vectors)
 
 
@@ -111,7 +113,7 @@ def _fill(index: faiss.Index, source: _Source, sample: int) -> faiss.Index:
     return index
 
 
-def _lists(nlist: int, codes: Codes, source: _Source) -> faiss.Index:
+def _lists(nlist: int, codes: Codes, source: _Source) -> faiss.IndexIVF:
     sample = max(SAMPLE, SAMPLE_PER_LIST * nlist)
     centroids = centroids_of(source.sample(sample), nlist, source.rows.metric, source.seed)
     quantizer = distance_quantizer(centroids)

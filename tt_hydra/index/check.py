@@ -43,7 +43,8 @@ def _check_lists(spec: Ivf, size: int) -> None:
     nlist = spec.resolve_nlist(size)
     if spec.nlist is not None and size < POINTS_PER_LIST * nlist:
         logger.warning(
-            "index.nlist=%d leaves %.1f items a list, fewer than the %d that make a meaningful centroid: index.nlist=%d would do, null chooses",
+            "index.nlist=%d leaves %.1f items a list, fewer than the %d that make a meaningful centroid: "
+            "index.nlist=%d would do, null chooses",
             nlist, size / nlist, POINTS_PER_LIST, max(1, size // POINTS_PER_LIST),
         )  # fmt: skip
     if spec.nprobe is not None and spec.nprobe > nlist:
@@ -68,6 +69,6 @@ def _check_factory(spec: Factory, quantization: Quantization, dim: int | None, s
             f"index=factory names its own codes in index.spec={spec.spec!r}, but quantization={type(quantization).__name__.lower()} "
             "was chosen too: set quantization=none (and index.refine for rescoring), or choose index=flat, ivf or hnsw"
         )
-    from tt_hydra.index.parse import check_string
+    from tt_hydra.index.parse import check_string  # noqa: PLC0415
 
     check_string(spec, dim, size)

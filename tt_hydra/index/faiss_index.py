@@ -111,7 +111,7 @@ class FaissIndex:
 
     def save(self, folder: Path) -> None:
         """Writes ``index.json`` and ``index.faiss`` under an existing folder; the vectors for rescoring are not among them."""
-        from tt_hydra.index.storage import save
+        from tt_hydra.index.storage import save  # noqa: PLC0415
 
         save(self._index, self._header, folder)
 

@@ -18,7 +18,8 @@ ITERATIONS = 20
 def centroids_of(sample: FloatArray, nlist: int, metric: Metric, seed: int) -> FloatArray:
     """The ``(nlist, dim)`` centroids of seeded k-means, of length one where the metric is cosine and there are several."""
     if nlist == 1:
-        return sample.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+        mean: FloatArray = sample.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+        return mean
     clustering = faiss.Clustering(sample.shape[1], nlist)
     clustering.niter = ITERATIONS
     clustering.seed = seed

@@ -80,7 +80,7 @@ def _trained_centroids(index: faiss.Index) -> Iterator[int]:
 
 def _quieten(kernel: faiss.Index) -> None:
     store = faiss.downcast_index(kernel.storage) if isinstance(kernel, faiss.IndexHNSW) else kernel
-    for owner in (kernel, getattr(store, "pq", None)):
+    for owner in (kernel, getattr(store, "pq", kernel)):
         if hasattr(owner, "cp"):
             quiet(owner.cp)
 

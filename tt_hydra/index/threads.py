@@ -1,4 +1,4 @@
-"""How many threads FAISS uses: a process-wide setting, changed only inside a block."""
+"""Process-wide settings of FAISS, changed only inside a block."""
 
 from __future__ import annotations
 
@@ -22,3 +22,18 @@ def threads(number: int) -> Iterator[None]:
 def single_thread() -> AbstractContextManager[None]:
     """Runs FAISS with one thread inside the block, as latency is measured and served."""
     return threads(1)
+
+
+@contextmanager
+def matrix_distances() -> Iterator[None]:
+    """Makes FAISS compare batches by matrix products inside the block.
+
+    Left alone it compares batches of less than some 100,000 vectors one by one, which makes learning the small codebooks of a
+    product quantization fifteen times as slow.
+    """
+    before = faiss.cvar.distance_compute_blas_threshold
+    faiss.cvar.distance_compute_blas_threshold = 20
+    try:
+        yield
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = before

@@ -7,6 +7,9 @@ import numpy as np
 
 from tt_hydra.contracts import FloatArray
 
+FIRST_CODEBOOKS = 10
+"""Rounds of k-means before the rotation is learnt; each round of the rotation adds four."""
+
 
 def projection(sample: FloatArray, dim: int) -> faiss.VectorTransform:
     """The leading ``dim`` right singular vectors of ``sample (rows, width)``, not centred."""
@@ -28,6 +31,7 @@ def product_rotation(sample: FloatArray, m: int, bits: int, iterations: int) -> 
     quiet(quantizer.cp)
     rotation.pq = quantizer
     rotation.niter = iterations
+    rotation.niter_pq_0 = FIRST_CODEBOOKS
     rotation.train(sample)
     rotation.pq = None
     return rotation

@@ -26,7 +26,7 @@ class Opq:
 
     m: int | None = None
     bits: int | None = None
-    iterations: int = 20
+    iterations: int = 10
     refine: int = 0
 
     def __post_init__(self) -> None:
