@@ -71,8 +71,8 @@ def prepared(tmp_path: Path) -> Callable[..., Dataset]:
     """Prepares tables and opens the data set, texts tokenised."""
 
     def make(tables: Tables, **arguments: Any) -> Dataset:
-        folder = tmp_path / f"prepared{len(list(tmp_path.iterdir()))}"
-        prepare(tables, **{"valid_share": 0.1, "seed": 0, "folder": folder, **arguments})
+        folder = arguments.pop("folder", tmp_path / f"prepared{len(list(tmp_path.iterdir()))}")
+        prepare(tables, folder=folder, **{"valid_share": 0.1, "seed": 0, **arguments})
         return Dataset.load(folder).tokenized({"query": word_lengths, "item": word_lengths})
 
     return make

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,16 @@ def test_what_is_no_feature_is_refused(dataset, rows, message):
         dataset.featurizer.encode_queries(rows, dataset.catalogue, words)
     with pytest.raises(DataError, match=r"'titel' is no feature \(did you mean 'title'\?\)"):
         dataset.featurizer.encode_items([{"titel": "x"}], words)
+
+
+def test_few_and_many_histories_find_the_same_items(dataset):
+    catalogue = dataset.catalogue
+    many = np.array([5, 0, 5, 2])
+    few = replace(catalogue, table=replace(catalogue.table, size=10**4))
+    for part in (catalogue, few):
+        history = part.history(many, np.array([0, 3]), np.array([3, 1]))
+        assert history.items.rows.tolist() == [0, 2, 5]
+        assert history.positions.ids.tolist() == [[2, 0, 2], [1, 0, 0]]
 
 
 def test_the_catalogue_opens_alone_from_its_folder(dataset):

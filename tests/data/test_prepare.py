@@ -110,3 +110,11 @@ def test_a_share_for_validation_comes_from_the_argument_or_the_declaration(make_
     tables = make_tables(declaration=Declaration(split=SplitSpec(kind="given", valid=0.75)), interactions=interactions)
     assert len(prepared(tables, valid_share=0.5).eval_part("valid")) == 2
     assert len(prepared(tables, valid_share=None).eval_part("valid")) == 3
+
+
+def test_an_interrupted_preparation_is_made_again_in_the_same_folder(make_tables, prepared):
+    dataset = prepared(make_tables())
+    (dataset.folder / "about.json").unlink()
+    (dataset.folder / "items" / "table" / "0.npy").write_bytes(b"half")
+    again = prepared(make_tables(), folder=dataset.folder)
+    assert again.items(np.arange(6)).values["id"].tolist() == [2, 3, 1, 1, 1, 4]

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from tt_hydra.contracts import Features, FloatArray, History, IntArray, Padded, Ragged, Tokenizer
+from tt_hydra.contracts import Features, FloatArray, History, IntArray, Ragged, Tokenizer
 from tt_hydra.data.encoded import EncodedTable, load_array, pad_ranges
 from tt_hydra.data.statistics import Scale, scaled
 
@@ -80,15 +80,22 @@ class Catalogue:
         A history says what was taken, not how popular it was: the statistics of its items are missing, for they would have to be
         those of each example's own time.
         """
-        positions = pad_ranges(items, starts, lengths)
-        rows, mask = positions.ids.numpy(), positions.mask.numpy()
+        padded = pad_ranges(items, starts, lengths)
+        rows, mask = padded.ids.numpy(), padded.mask.numpy()
+        distinct, numbers = self._distinct(rows[mask])
+        rows[mask] = numbers
+        return History(padded, self._in_history(distinct if len(distinct) else np.zeros(1, np.int64)))
+
+    def _distinct(self, rows: IntArray) -> tuple[IntArray, IntArray]:
+        """The distinct rows, ascending, and which of them each one is: by sorting if they are few, else by a pass over the catalogue."""
+        if len(rows) * 8 < self.table.size:
+            return np.unique(rows, return_inverse=True)
         marked = np.zeros(self.table.size, np.bool_)
-        marked[rows[mask]] = True
+        marked[rows] = True
         distinct = np.flatnonzero(marked)
         number = np.zeros(self.table.size, np.int64)
         number[distinct] = np.arange(len(distinct))
-        found = Padded(torch.from_numpy(number[rows] * mask), positions.mask)
-        return History(found, self._in_history(distinct if len(distinct) else np.zeros(1, np.int64)))
+        return distinct, number[rows]
 
     def _in_history(self, rows: IntArray) -> Features:
         values = {**self.table.gather(rows)}

@@ -108,8 +108,8 @@ class EncodedTable:
 
     @staticmethod
     def save(folder: Path, size: int, columns: Mapping[str, Column], texts: Mapping[str, pl.Series]) -> None:
-        """Writes the columns into a new folder; files carry numbers, since a feature may have any name."""
-        folder.mkdir(parents=True)
+        """Writes the columns into a folder; files carry numbers, since a feature may have any name."""
+        folder.mkdir(parents=True, exist_ok=True)
         for number, column in enumerate(columns.values()):
             save_column(folder, str(number), column)
         if texts:

@@ -41,8 +41,8 @@ class Timeline:
         return Timeline(items[positions].astype(np.int32), positions, np.searchsorted(positions, offsets))
 
     def save(self, folder: Path) -> None:
-        """Writes the arrays into a new folder."""
-        folder.mkdir(parents=True)
+        """Writes the arrays into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
         for name in self.__dataclass_fields__:
             np.save(folder / f"{name}.npy", getattr(self, name))
 

@@ -43,7 +43,7 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
         tables: the source, read.
         valid_share: share of the training queries held out where the split has no validation part; None: the declaration's.
         seed: of the random split and of the held out queries.
-        folder: where to; made if missing, else empty.
+        folder: where to; made if missing. What an earlier, interrupted call with the same arguments left there is overwritten.
 
     Raises:
         DataError: the declaration asks for what the tables do not hold, an id occurs twice, or a leak was found.
@@ -146,9 +146,9 @@ def _fit(tables: Tables, features: Declared, events: Events, scales: tuple[Scale
     training = events.of(TRAIN)
     history = tables.declaration.history
     return Featurizer(
-        queries=_fitted(features.queries, tables.queries, np.unique(events.queries[training])),
+        queries=_fitted(features.queries, tables.queries, np.flatnonzero(_marked(events.queries[training], len(tables.queries)))),
         context=_fitted(features.context, events.frame, training),
-        items=_fitted(features.items, tables.items, np.unique(events.items[training])),
+        items=_fitted(features.items, tables.items, np.flatnonzero(_marked(events.items[training], len(tables.items)))),
         history=history.max_length if history else 0,
         scales=scales,
     )
@@ -198,9 +198,10 @@ def _count(events: Events, tables: Tables, counts: dict[str, int]) -> None:
         counts[f"{name} interactions"] = len(positions)
         if part == TRAIN or not len(positions):
             continue
-        counts[f"{name} queries"] = len(np.unique(events.queries[positions]))
+        queries = _marked(events.queries[positions], len(tables.queries))
+        counts[f"{name} queries"] = int(queries.sum())
         counts[f"{name} interactions with an item not in training"] = int((~trained_items[events.items[positions]]).sum())
-        counts[f"{name} queries not in training"] = int((~trained_queries[np.unique(events.queries[positions])]).sum())
+        counts[f"{name} queries not in training"] = int((queries & ~trained_queries).sum())
 
 
 def _marked(rows: IntArray, size: int) -> BoolArray:

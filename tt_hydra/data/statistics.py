@@ -66,9 +66,13 @@ class EventTimes:
         Returns:
             ``(n, windows)``.
         """
+        order = np.argsort(rows, kind="stable")  # neighbouring searches touch neighbouring memory
+        rows, at = rows[order], at[order]
         stops = np.searchsorted(self.keys, self.key(rows, at))
         starts = [rows * (len(self.times) + 1) if window is None else self.key(rows, at - window) for window in windows]
-        return np.stack([stops - np.searchsorted(self.keys, start) for start in starts], axis=1)
+        counts = np.empty((len(rows), len(windows)), np.int64)
+        counts[order] = np.stack([stops - np.searchsorted(self.keys, start) for start in starts], axis=1)
+        return counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
