@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -112,6 +113,19 @@ def test_dot_leaves_lengths_alone() -> None:
 def test_a_side_without_text_has_a_tokenizer_that_gives_nothing() -> None:
     tokens = build(USER, TITLE).tokenizers["query"](["some", "text"])
     assert (len(tokens), len(tokens.values)) == (2, 0)
+
+
+def test_vectors_are_float32_under_autocast() -> None:
+    model, features = build(USER, ITEM, metric="dot"), Features(2, {"item": torch.tensor([2, 3])})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model.embed_items(features).dtype == torch.float32
+
+
+def test_towers_can_be_sent_to_another_process() -> None:
+    model = build(TEXT, TITLE)
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again.embed_items(texts("title")), model.embed_items(texts("title")))
+    again.load_state_dict(model.state_dict())
 
 
 def test_item_text_vectors_need_a_text() -> None:

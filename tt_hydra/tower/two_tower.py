@@ -62,7 +62,7 @@ class TwoTower(nn.Module):
         self.dim = self._side("item").dim
         self.texts = {side: [feature.name for feature in schema.side(side).of(Kind.TEXT)] for side in SIDES}
         self.register_buffer("item_text", None, persistent=False)
-        self.register_load_state_dict_post_hook(lambda module, _: module.set_item_text(None))  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_forget_item_text)  # type: ignore[no-untyped-call]
 
     @classmethod
     def build(  # noqa: PLR0913
@@ -134,7 +134,7 @@ class TwoTower(nn.Module):
         return self.needs_item_text and encoder is not None and encoder.trained
 
     def embed_queries(self, features: Features) -> Tensor:
-        """Query vectors ``(rows, dim)``; of length 1, in float32, where the metric is cosine."""
+        """Query vectors ``(rows, dim)`` in float32; of length 1 where the metric is cosine."""
         tower = self._side("query")
         encoder = tower.features.text
         frozen = encoder is not None and encoder.pretrained and not encoder.trained
@@ -143,7 +143,7 @@ class TwoTower(nn.Module):
         return self._finish(tower(features, texts, self._history_items))
 
     def embed_items(self, features: Features) -> Tensor:
-        """Item vectors ``(rows, dim)``; of length 1, in float32, where the metric is cosine."""
+        """Item vectors ``(rows, dim)`` in float32; of length 1 where the metric is cosine."""
         tower = self._side("item")
         return self._finish(tower(features, self._item_texts(features, for_history=False), self._history_items))
 
@@ -230,7 +230,7 @@ class TwoTower(nn.Module):
         return ("towers.query.", "towers.item.features.") if self._side("query").histories else ("towers.query.",)
 
     def _finish(self, vectors: Tensor) -> Tensor:
-        return unit(vectors) if self.metric == "cosine" else vectors
+        return unit(vectors) if self.metric == "cosine" else vectors.float()
 
     def _history_items(self, features: Features) -> Tensor:
         encoder = self._side("item").features
@@ -251,6 +251,11 @@ class TwoTower(nn.Module):
             if encoder is not None:
                 scales |= {f"towers.{side}.features.text.{name}": scale for name, scale in encoder.lr_scales().items()}
         return scales
+
+
+def _forget_item_text(towers: TwoTower, _: object) -> None:
+    """A hook of ``load_state_dict``; a function of the module level, so that the towers can be pickled to another process."""
+    towers.set_item_text(None)
 
 
 @torch.no_grad()
