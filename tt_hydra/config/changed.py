@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 UNSAID = ("runtime", "hydra")
 
 
-def changed(loader: ConfigLoaderImpl, command: str, config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
-    """By dotted path: groups whose option is not the default one, then values that are not their option's own.
+def changed(loader: ConfigLoaderImpl, command: str, config: DictConfig, choices: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Default and value by dotted path: groups whose option is not the default one, then values that are not their option's own.
 
     Args:
         loader: where options are looked up.
@@ -23,11 +23,12 @@ def changed(loader: ConfigLoaderImpl, command: str, config: DictConfig, choices:
     """
     plain = loader.load_configuration(command, [], run_mode=RunMode.RUN)
     usual = plain.hydra.runtime.choices
-    chosen = {key: value for key, value in choices.items() if not key.startswith("hydra/") and value != usual.get(key)}
-    kept = [f"{key}={'null' if value is None else value}" for key, value in chosen.items() if key != "experiment" and key in usual]
+    chosen = {key: (usual.get(key), value) for key, value in choices.items() if not key.startswith("hydra/") and value != usual.get(key)}
+    kept = [f"{key}={'null' if value is None else value}" for key, (_, value) in chosen.items() if key != "experiment" and key in usual]
     expected = _leaves(loader.load_configuration(command, kept, run_mode=RunMode.RUN))
     found = _leaves(config)
-    return {**chosen, **{path: value for path, value in found.items() if path not in expected or expected[path] != value}}
+    different = (path for path in found if path not in expected or expected[path] != found[path])
+    return {**chosen, **{path: (expected.get(path), found[path]) for path in different}}
 
 
 def _leaves(config: DictConfig) -> dict[str, Any]:

@@ -15,9 +15,8 @@ from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
-from tt_hydra.config.overrides import diagnose
+from tt_hydra.config.overrides import REFUSALS, diagnose
 from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import ConfigError
@@ -55,7 +54,7 @@ def compose(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str] = (
     problems: list[Problem] = []
     try:
         config = loader.load_configuration(command, list(overrides), run_mode=RunMode.RUN, from_shell=False)
-    except (HydraException, OmegaConfBaseException) as error:
+    except REFUSALS as error:
         config, problems = diagnose(loader, command, overrides, error)
     with open_dict(config):
         config.pop("hydra", None)

@@ -9,15 +9,19 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
 from tt_hydra.config import signature
 from tt_hydra.config.problems import Problem, did_you_mean, nearest
 from tt_hydra.config.tree import paths
 from tt_hydra.errors import ConfigError
+
+REFUSALS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+"""What composing raises for mistakes of the user."""
 
 
 @dataclass(slots=True)
@@ -50,7 +54,7 @@ def diagnose(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str], e
     known = {str(key): value for key, value in plain.hydra.runtime.choices.items() if not str(key).startswith("hydra/")}
     for text in overrides:
         _sort(loader, text, known, found)
-    config = _load(loader, command, found.choices)
+    config = _load(loader, command, found.choices) if found.choices else plain
     if isinstance(config, Problem):
         return plain, [*found.problems, config]
     for override in found.values:
@@ -70,14 +74,14 @@ def message(error: BaseException) -> str:
 def _load(loader: ConfigLoaderImpl, command: str, overrides: list[str]) -> DictConfig | Problem:
     try:
         return loader.load_configuration(command, overrides, run_mode=RunMode.RUN, from_shell=False)
-    except (HydraException, OmegaConfBaseException) as error:
+    except REFUSALS as error:
         return Problem("", message(error))
 
 
 def _sort(loader: ConfigLoaderImpl, text: str, known: dict[str, str | None], found: _Sorted) -> None:
     try:
-        override = OverridesParser.create(config_loader=loader).parse_override(text)
-    except OverrideParseException:
+        override = OverridesParser.create(config_loader=loader).parse_overrides([text])[0]
+    except HydraException:
         key, _, value = text.partition("=")
         hint = f"quote the value for Hydra: \"{key}='{value}'\"" if value else "an override is KEY=VALUE"
         found.problems.append(Problem(text, f"cannot be read; {hint}"))
@@ -101,7 +105,7 @@ def _choose(override: Override, options: list[str], known: dict[str, str | None]
         return
     value = override.value()
     names = value if isinstance(value, list) else [value]
-    wrong = [str(name) for name in names if name is not None and str(name) not in options]
+    wrong = ["null" if name is None else str(name) for name in names if str(name) not in options]
     for name in wrong:
         found.problems.append(Problem(key, f"has no option {name!r}{did_you_mean(name, options)}"))
     if not wrong:
@@ -114,7 +118,7 @@ def _choose(override: Override, options: list[str], known: dict[str, str | None]
 def _apply(override: Override, config: DictConfig, groups: list[str]) -> Problem | None:
     try:
         ConfigLoaderImpl._apply_overrides_to_config([override], config)
-    except (HydraException, OmegaConfBaseException) as error:
+    except REFUSALS as error:
         if isinstance(error.__cause__, (ConfigAttributeError, ConfigKeyError)):
             return _unknown(override, config, groups)
         return Problem(override.key_or_group, message(error))
