@@ -38,6 +38,9 @@ from tt_hydra.errors import TTHydraError
 FULL_ERROR = "HYDRA_FULL_ERROR"
 REFUSED, INTERRUPTED = 2, 130
 
+FILE_WIDTH = 160
+"""Columns of tables that do not go to a terminal."""
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -87,7 +90,7 @@ class Context:
     call: Call
     typed: str
     loader: ConfigLoaderImpl
-    results: list[tuple[str, Mapping[str, float] | str]] = field(default_factory=list)
+    results: list[tuple[list[str], Mapping[str, float] | str]] = field(default_factory=list)
     refusal: TTHydraError | None = None
 
     @property
@@ -137,17 +140,17 @@ def _job(config: DictConfig, context: Context) -> None:
     before = os.environ.pop(FULL_ERROR, None)
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # a process that Lightning started beside the first one
         logging.getLogger().setLevel(logging.WARNING)
-    name = " ".join(HydraConfig.get().overrides.task)
+    overrides = list(HydraConfig.get().overrides.task)
     try:
         result = _in_own_process(context) if context.multirun and _devices(config) > 1 else EXECUTE[context.call.command](config, context)
         if context.multirun:
-            context.results.append((name, result or {}))
+            context.results.append((overrides, result or {}))
     except TTHydraError as error:
         if not context.multirun:
             context.refusal = error
         else:
             logger.error("%s", error)
-            context.results.append((name, str(error)))
+            context.results.append((overrides, str(error)))
     finally:
         if before is not None:
             os.environ[FULL_ERROR] = before
@@ -184,7 +187,7 @@ def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
     settings = _settings(config, context, RunSettings)
     differing = changed(context.loader, context.call.command, config, HydraConfig.get().runtime.choices)
     result = run(settings, command=context.typed, changed=differing)
-    _show(summary_table(result.metrics, ", ".join(f"{key}={value}" for key, value in differing.items()) or "default settings"))
+    _show(summary_table(result.metrics, ", ".join(f"{key}={value}" for key, (_, value) in differing.items()) or "default settings"))
     print(f"{result.run_dir}/report.html")
     return result.metrics
 
@@ -251,7 +254,7 @@ def _devices(config: DictConfig) -> int:
     return devices if isinstance(devices, int) else 1
 
 
-def _show_jobs(results: Sequence[tuple[str, Mapping[str, float] | str]]) -> None:
+def _show_jobs(results: Sequence[tuple[list[str], Mapping[str, float] | str]]) -> None:
     from tt_hydra.report.listings import job_table  # noqa: PLC0415
 
     _show(job_table(results))
@@ -260,7 +263,7 @@ def _show_jobs(results: Sequence[tuple[str, Mapping[str, float] | str]]) -> None
 def _show(renderable: object) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    Console(soft_wrap=not sys.stdout.isatty()).print(renderable)
+    Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(renderable)
 
 
 @contextmanager

@@ -17,14 +17,15 @@ from tt_hydra.artifact.store import Store
 from tt_hydra.contracts import Kind
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError
-from tt_hydra.index.build import check_pair
-from tt_hydra.index.threads import set_threads
+from tt_hydra.index.check import check_pair
+from tt_hydra.index.threads import threads as index_threads
 from tt_hydra.pipeline.session import Session, StageRecord, is_follower
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage import embed as embedding
 from tt_hydra.pipeline.stage import evaluate as evaluation
 from tt_hydra.pipeline.stage import index as indexing
 from tt_hydra.pipeline.stage.bundle import bundle
+from tt_hydra.pipeline.stage.folders import Folders
 from tt_hydra.pipeline.stage.prepare import log_counts, prepare
 from tt_hydra.pipeline.stage.report import Story, report
 from tt_hydra.pipeline.stage.table import machine
@@ -47,18 +48,7 @@ class RunResult:
     stages: Mapping[str, StageRecord]
 
 
-@dataclass(frozen=True, slots=True)
-class Folders:
-    """Where the store keeps each stage's output; ``train`` is None where vectors were given."""
-
-    prepare: Path
-    train: Path | None
-    embed: Path
-    index: Path
-    evaluate: Path
-
-
-def run(settings: RunSettings, command: str = "", changed: Mapping[str, Any] | None = None) -> RunResult:
+def run(settings: RunSettings, command: str = "", changed: Mapping[str, tuple[Any, Any]] | None = None) -> RunResult:
     """Goes through all stages, writes ``metrics.json``, ``bundle/`` and ``report.html`` into the run's folder.
 
     Args:
@@ -66,20 +56,18 @@ def run(settings: RunSettings, command: str = "", changed: Mapping[str, Any] | N
         command: the command line, for the report.
         changed: settings that differ from the defaults, for the report.
     """
-    if settings.runtime.threads is not None:
-        torch.set_num_threads(settings.runtime.threads)
-        set_threads(settings.runtime.threads)
-    with Store(settings.runtime.outputs / "store") as store:
+    threads = settings.runtime.threads or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    with index_threads(threads), Store(settings.runtime.outputs / "store") as store:
         session = Session(store, settings)
         folders, dataset, towers = _stages(session)
         metrics = _metrics(session, folders)
         started = time.perf_counter()
-        bundle(settings, folders, dataset, towers, metrics, settings.runtime.run_dir / "bundle")
-        story = Story(command=command, changed=changed or {}, stages=session.records, warnings=_warnings(settings, dataset, metrics))
-        metrics["stage/report/reused"] = 0.0
+        bundle(settings, folders, dataset, towers, resolve_compute(settings, dataset).precision, metrics)
+        story = Story(command=command, changed=changed or {}, warnings=_warnings(settings, dataset, metrics))
         report(settings, folders, dataset, metrics, story)
-        metrics["stage/report/seconds"] = time.perf_counter() - started
-    write_json(settings.runtime.run_dir / "metrics.json", metrics)
+        metrics |= {"stage/report/seconds": time.perf_counter() - started, "stage/report/reused": 0.0}
+    write_json(settings.runtime.run_dir / "metrics.json", dict(sorted(metrics.items())))
     if settings.runtime.set_latest:
         point_latest(settings.runtime.outputs / "run" / "latest", settings.runtime.run_dir)
     return RunResult(settings.runtime.run_dir, metrics, session.records)
@@ -101,6 +89,8 @@ def _stages(session: Session) -> tuple[Folders, Dataset, TwoTower | None]:
     if towers is not None:
         dataset = dataset.tokenized(towers.tokenizers)
     embedded = _embed(session, dataset, towers)
+    if towers is not None:
+        embedding.recall_item_text(towers, embedded)
     indexed = session.stage(
         "index", {}, _title(settings.index, settings.quantization), lambda folder: indexing.index(settings, embedded, folder)
     )
@@ -121,12 +111,19 @@ def _embed(session: Session, dataset: Dataset, towers: TwoTower | None) -> Path:
     settings = session.settings
     if towers is None:
         session.skip("train")
-        return session.stage("embed", {}, {"title": "given vectors"}, lambda folder: embedding.given(dataset, folder))
+        return _given(session, dataset)
     precision, batch_size = resolve_compute(settings, dataset).precision, settings.runtime.embed_batch_size
     title = {"title": f"{dataset.num_items} items, {towers.dim} dimensions"}
     return session.stage(
         "embed", {"precision": precision}, title, lambda folder: embedding.embed(towers, dataset, precision, batch_size, folder)
     )
+
+
+def _given(session: Session, dataset: Dataset) -> Path:
+    """Ready-made vectors in place of a training."""
+    vectors, share, seed = dataset.vectors, float(getattr(session.settings.data, "valid_share", 0.5)), session.settings.seed
+    assert vectors is not None
+    return session.stage("embed", {"seed": seed}, {"title": "given vectors"}, lambda folder: embedding.given(vectors, share, seed, folder))
 
 
 def _evaluate(session: Session, dataset: Dataset, towers: TwoTower | None, embedded: Path, indexed: Path) -> Path:
@@ -151,7 +148,7 @@ def _evaluate(session: Session, dataset: Dataset, towers: TwoTower | None, embed
 def resolve_compute(settings: RunSettings, dataset: Dataset) -> Compute:
     """The device and precision that ``auto`` comes to on this machine."""
     device = resolve_device(settings.train.accelerator)
-    has_text = any(dataset.schema.side(side).of(Kind.TEXT) for side in ("query", "item"))  # type: ignore[arg-type]
+    has_text = any(side.of(Kind.TEXT) for side in (dataset.schema.query, dataset.schema.item))
     towers = (settings.query_tower or settings.tower, settings.item_tower or settings.tower)
     transformer = has_text and any(getattr(tower, "is_transformer", False) for tower in towers)
     return Compute(device, resolve_precision(settings.train.precision, device, transformer))

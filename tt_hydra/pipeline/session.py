@@ -73,7 +73,7 @@ class Session:
 
     def metrics(self) -> dict[str, float]:
         """``stage/<name>/seconds`` and ``stage/<name>/reused``."""
-        figures = {}
+        figures: dict[str, float] = {}
         for name, record in self.records.items():
             figures |= {f"stage/{name}/seconds": record.seconds, f"stage/{name}/reused": float(record.reused)}
         return figures

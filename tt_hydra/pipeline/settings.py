@@ -9,7 +9,7 @@ from typing import Literal
 from tt_hydra.contracts import Loss, Metric, NegativeSampler, Pooling, Temperature
 from tt_hydra.data.tables import Source
 from tt_hydra.errors import ConfigError
-from tt_hydra.index.build import IndexSpec, Quantization
+from tt_hydra.index.check import IndexSpec, Quantization
 from tt_hydra.tower.spec import TowerSpec
 from tt_hydra.train.loggers import LoggerSpec
 from tt_hydra.train.optimizer import OptimizerSpec

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from tt_hydra.contracts import FloatArray
 from tt_hydra.data.dataset import Dataset
@@ -16,14 +17,17 @@ from tt_hydra.train.encode import embed_items, embed_queries, refresh_item_text
 from tt_hydra.train.precision import Precision
 
 ITEMS = "items.npy"
+ITEM_TEXT = "item_text.npy"
 SUMMARY = "embedding.json"
 PARTS: tuple[Literal["valid", "test"], ...] = ("valid", "test")
 
 
 def embed(towers: TwoTower, dataset: Dataset, precision: Precision, batch_size: int, folder: Path) -> None:
-    """Writes ``items.npy``, ``queries_valid.npy``, ``queries_test.npy`` and what it took."""
+    """Writes ``items.npy``, ``queries_valid.npy``, ``queries_test.npy``, what histories read of texts, and what it took."""
     started = time.perf_counter()
     refresh_item_text(towers, dataset, batch_size, precision)
+    if towers.item_text is not None:
+        np.save(folder / ITEM_TEXT, towers.item_text.float().cpu().numpy())
     np.save(folder / ITEMS, embed_items(towers, dataset, batch_size, precision))
     items_per_s = dataset.num_items / (time.perf_counter() - started)
     for part in PARTS:
@@ -31,14 +35,21 @@ def embed(towers: TwoTower, dataset: Dataset, precision: Precision, batch_size: 
     (folder / SUMMARY).write_text(json.dumps({"items_per_s": items_per_s}), encoding="utf-8")
 
 
-def given(dataset: Dataset, folder: Path) -> None:
-    """Takes over the vectors that the data set came with; all of its queries are evaluation queries."""
-    assert dataset.vectors is not None
-    items, queries = dataset.vectors
+def given(vectors: tuple[FloatArray, FloatArray], valid_share: float, seed: int, folder: Path) -> None:
+    """Takes over ready-made vectors of items and queries; a share of the queries, drawn by ``seed``, is the validation part."""
+    items, queries = vectors
     np.save(folder / ITEMS, items)
-    for part in PARTS:
-        np.save(folder / queries_file(part), queries[dataset.eval_part(part).query_rows])
+    order = np.random.default_rng(seed).permutation(len(queries))
+    parts = np.split(order, [round(valid_share * len(queries))])
+    for part, rows in zip(PARTS, parts, strict=True):
+        np.save(folder / queries_file(part), queries[np.sort(rows)])
     (folder / SUMMARY).write_text(json.dumps({}), encoding="utf-8")
+
+
+def recall_item_text(towers: TwoTower, folder: Path) -> None:
+    """Gives the towers the items' text vectors that the stage wrote, so that nobody encodes them again."""
+    if (folder / ITEM_TEXT).exists():
+        towers.set_item_text(torch.from_numpy(np.load(folder / ITEM_TEXT)))
 
 
 def queries_file(part: str) -> str:

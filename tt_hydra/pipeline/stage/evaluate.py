@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from tt_hydra.contracts import FloatArray, SearchResult, VectorIndex
-from tt_hydra.data.dataset import Dataset, EvalPart
+from tt_hydra.contracts import FloatArray, SearchResult, Split, VectorIndex
+from tt_hydra.data.dataset import Dataset
+from tt_hydra.data.parts import EvalPart
 from tt_hydra.index.threads import single_thread
 from tt_hydra.metrics.ann import ann_recall
 from tt_hydra.metrics.exact import exact_search
@@ -49,7 +50,7 @@ def evaluate(evaluation: Evaluation, folder: Path) -> None:
     """Writes ``metrics.json`` and, for each part, ``per_query_<part>.parquet``."""
     metrics: Metrics = {}
     for part in PARTS:
-        if len(evaluation.dataset.eval_part(part).query_rows):
+        if len(load_vectors(evaluation.embedding, queries_file(part))):
             metrics |= _measure_part(evaluation, part, folder)
     metrics |= _latencies(evaluation)
     metrics |= {f"index/{name}": value for name, value in _read(evaluation.building / BUILDING).items()}
@@ -85,7 +86,7 @@ def missed(budget: Budget, metrics: Mapping[str, float]) -> list[str]:
     return over
 
 
-def _measure_part(evaluation: Evaluation, part: str, folder: Path) -> Metrics:
+def _measure_part(evaluation: Evaluation, part: Split, folder: Path) -> Metrics:
     block = evaluation.dataset.eval_part(part)
     queries = load_vectors(evaluation.embedding, queries_file(part))
     items = load_vectors(evaluation.embedding, ITEMS)
@@ -141,7 +142,7 @@ def _examples(result: SearchResult, count: int) -> np.ndarray[tuple[int, ...], n
 
 def _latencies(evaluation: Evaluation) -> Metrics:
     """Single queries one after the other on one thread: the search alone, and tower and search together."""
-    part = next((part for part in reversed(PARTS) if len(evaluation.dataset.eval_part(part).query_rows)), None)
+    part = next((part for part in reversed(PARTS) if len(load_vectors(evaluation.embedding, queries_file(part)))), None)
     if part is None:
         return {}
     vectors = np.ascontiguousarray(load_vectors(evaluation.embedding, queries_file(part))[: evaluation.settings.latency_queries])
@@ -153,7 +154,7 @@ def _latencies(evaluation: Evaluation) -> Metrics:
     return metrics
 
 
-def _query_latency(evaluation: Evaluation, towers: TwoTower, part: str, count: int) -> Latency:
+def _query_latency(evaluation: Evaluation, towers: TwoTower, part: Split, count: int) -> Latency:
     features = [evaluation.dataset.queries(part, np.array([number])) for number in range(count)]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

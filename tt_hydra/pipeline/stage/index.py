@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tt_hydra.contracts import VectorIndex
 from tt_hydra.index.build import build_index
-from tt_hydra.index.storage import bytes_on_disk, load_index, save_index
+from tt_hydra.index.storage import bytes_on_disk, load_index
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.embed import ITEMS, load_vectors
 
@@ -21,8 +21,8 @@ def index(settings: RunSettings, embedding: Path, folder: Path) -> None:
     started = time.perf_counter()
     built = build_index(settings.index, settings.quantization, vectors, settings.metric, seed=settings.seed)
     seconds = time.perf_counter() - started
-    save_index(built, folder)
-    summary = {"build_s": seconds, "bytes_per_item": bytes_on_disk(folder) / built.size}
+    built.save(folder)
+    summary = {"build_s": seconds, "bytes_per_item": bytes_on_disk(folder, embedding / ITEMS) / built.size}
     (folder / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
 
 

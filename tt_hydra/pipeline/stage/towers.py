@@ -6,16 +6,16 @@ from pathlib import Path
 
 import torch
 
+from tt_hydra.artifact.model import ModelSpec
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.fit import WEIGHTS, load_weights
 
 
-def build_towers(settings: RunSettings, dataset: Dataset) -> TwoTower:
-    """Two towers for a data set, their weights a function of ``settings.seed``."""
-    torch.manual_seed(settings.seed)
-    return TwoTower.build(
+def model_spec(settings: RunSettings, dataset: Dataset) -> ModelSpec:
+    """What the towers are built from: all settings that shape them, sides resolved."""
+    return ModelSpec(
         query=settings.query_tower or settings.tower,
         item=settings.item_tower or settings.tower,
         schema=dataset.schema,
@@ -23,9 +23,15 @@ def build_towers(settings: RunSettings, dataset: Dataset) -> TwoTower:
         history_pooling=settings.history_pooling or settings.pooling,
         embedding_dim=settings.embedding_dim,
         metric=settings.metric,
-        tie=settings.tie,
         num_items=dataset.num_items,
+        tie=settings.tie,
     )
+
+
+def build_towers(settings: RunSettings, dataset: Dataset) -> TwoTower:
+    """Two towers for a data set, their weights a function of ``settings.seed``."""
+    torch.manual_seed(settings.seed)
+    return model_spec(settings, dataset).build()
 
 
 def trained_towers(settings: RunSettings, dataset: Dataset, training: Path) -> TwoTower:
