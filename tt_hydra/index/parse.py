@@ -32,7 +32,10 @@ def check_string(spec: Factory, dim: int | None, size: int | None) -> None:
         raise IndexSpecError(f"index.spec={spec.spec!r} has an IDMap, but rows are numbered here: remove IDMap from the string")
     kernel = core(index)
     if kernel.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise IndexSpecError(f"index.spec={spec.spec!r} ignores the metric: it cannot rank by inner product; use Flat, IVF or HNSW")
+        raise IndexSpecError(
+            f"index.spec={spec.spec!r} ranks by Euclidean distance whatever metric it is given: choose another string, "
+            "or index=hnsw quantization=pq for a graph over product codes"
+        )
     needed = max(_trained_centroids(index))
     if size is not None and size < needed:
         raise IndexSpecError(f"index.spec={spec.spec!r} needs at least {needed} vectors to train, got {size}: use fewer lists or bits")
@@ -44,7 +47,7 @@ def build_string(spec: Factory, rows: Rows, seed: int) -> faiss.Index:
     """Trains and fills the index that the string names; strings with a graph on one thread, so that it is the same every time."""
     index = _parse(spec.spec, rows.dim)
     kernel = core(index)
-    _quieten(kernel)
+    _simplify(kernel)
     nlist = kernel.nlist if isinstance(kernel, faiss.IndexIVF) else 0
     sample = rows.sample(max(SAMPLE, SAMPLE_PER_LIST * nlist), seed)
     if nlist:
@@ -78,7 +81,10 @@ def _trained_centroids(index: faiss.Index) -> Iterator[int]:
             yield 2**store.pq.nbits
 
 
-def _quieten(kernel: faiss.Index) -> None:
+def _simplify(kernel: faiss.Index) -> None:
+    """Leaves out of training what no search here uses, and warnings that the log has in better words."""
+    if hasattr(kernel, "do_polysemous_training"):
+        kernel.do_polysemous_training = False
     store = faiss.downcast_index(kernel.storage) if isinstance(kernel, faiss.IndexHNSW) else kernel
     for owner in (kernel, getattr(store, "pq", kernel)):
         if hasattr(owner, "cp"):

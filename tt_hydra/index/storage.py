@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from tt_hydra.component import instantiate, spec_of
 from tt_hydra.errors import BundleError, IndexSpecError, TTHydraError
+from tt_hydra.index.check import IndexSpec, Quantization
 from tt_hydra.index.faiss_index import FaissIndex, Header
 
 HEADER_FILE = "index.json"
@@ -86,14 +88,22 @@ def _read_header(file: Path) -> Header:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise BundleError(f"{file} is of format {content['format']}, this version reads format {FORMAT}: build the index again")
-        spec: Any = instantiate(content["index"], object)
-        quantization: Any = instantiate(content["quantization"], object)
-        params = {str(name): int(value) for name, value in content["search_params"].items()}
-        return Header(spec, quantization, content["metric"], int(content["dim"]), int(content["size"]), params)
+        return _header(content)
     except BundleError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, TTHydraError) as error:
         raise BundleError(f"{file} is missing or damaged ({type(error).__name__}: {error}): build the index again") from error
+
+
+def _header(content: Mapping[str, Any]) -> Header:
+    spec, quantization = (instantiate(content[key], object) for key in ("index", "quantization"))
+    if not isinstance(spec, IndexSpec) or not isinstance(quantization, Quantization):
+        raise TypeError(f"{spec!r} with {quantization!r} is no index with a quantization")
+    metric = content["metric"]
+    if metric not in ("dot", "cosine"):
+        raise ValueError(f"metric {metric!r} is neither dot nor cosine")
+    params = {str(name): int(value) for name, value in content["search_params"].items()}
+    return Header(spec, quantization, metric, int(content["dim"]), int(content["size"]), params)
 
 
 def _read_faiss(file: Path) -> faiss.Index:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from tt_hydra.metrics import latency
+from tt_hydra.metrics.latency import measure_latency
+
+
+def test_percentiles_are_of_the_counted_calls_alone(monkeypatch) -> None:
+    """A clock that the calls move: call n takes n + 1 milliseconds, warm-up calls take an hour."""
+    now, made = [0], []
+
+    def call(number: int) -> None:
+        made.append(number)
+        now[0] += 3_600_000_000_000 if len(made) <= 5 else (number + 1) * 1_000_000
+
+    monkeypatch.setattr(latency.time, "perf_counter_ns", lambda: now[0])
+    result = measure_latency(call, 101, warm_up=5)
+    assert made == [*range(5), *range(101)]
+    assert (result.p50_ms, result.p95_ms, result.p99_ms) == pytest.approx((51, 96, 100))
+    assert (result.calls, result.warm_up) == (101, 5)
+
+
+def test_warm_up_repeats_the_calls_when_there_are_few() -> None:
+    made: list[int] = []
+    measure_latency(made.append, 2, warm_up=3)
+    assert made == [0, 1, 0, 0, 1]
+
+
+def test_no_call_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        measure_latency(lambda number: number, 0)
