@@ -166,8 +166,7 @@ def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl
     callbacks: list[pl.Callback] = [selection]
     if reporting.progress_bar:
         callbacks.append(RichProgressBar(leave=False))
-    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     return pl.Trainer(
         accelerator=job.device,
         devices=settings.devices,
