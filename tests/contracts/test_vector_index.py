@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -137,6 +138,16 @@ def test_takes_any_numbers_in_any_layout(name: str) -> None:
         np.testing.assert_array_equal(index.search(same, K).rows, expected.rows)
     one_by_one = np.concatenate([index.search(query[None], K).scores for query in ASKED])
     np.testing.assert_allclose(one_by_one, expected.scores, rtol=1e-4, atol=1e-5)
+
+
+@every_index
+def test_threads_may_search_at_once_each_with_its_own_parameters_and_mask(name: str) -> None:
+    index = built(name, "dot")
+    calls = [{"params": dict.fromkeys(index.search_params, number), "allowed": np.arange(SIZE) % number == 0} for number in (1, 2, 3)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda call: index.search(ASKED, K, **call).rows, calls))
+    for rows, call in zip(together, calls, strict=True):
+        np.testing.assert_array_equal(rows, index.search(ASKED, K, **call).rows)
 
 
 @every_index

@@ -28,7 +28,18 @@ QUANTIZATIONS = {
     "binary": Binary(),
     "pq_refined": Pq(m=6, bits=6, refine=10),
 }
-STRINGS = ["HNSW16,Flat", "HNSW16_SQ8", "IVF8,PQ12x6", "PQ12x6", "PCA16,IVF8,Flat", "IVF8,Flat,RFlat", "PQ12x4fs", "IVF8_HNSW8,SQ8"]
+STRINGS = [
+    "HNSW16,Flat",
+    "HNSW16_SQ8",
+    "IVF8,PQ12x6",
+    "PQ12x6",
+    "PCA16,IVF8,Flat",
+    "IVF8,Flat,RFlat",
+    "PQ12x4fs",
+    "IVF8_HNSW8,SQ8",
+    "IVF8,RQ3x5",
+    "NSG16,Flat",
+]
 PAIRS = {
     **{f"{index}-{codes}": (spec, quantization) for index, spec in SPECS.items() for codes, quantization in QUANTIZATIONS.items()},
     **{f"factory-{text}": (Factory(spec=text), NoQuantization()) for text in STRINGS},

@@ -81,10 +81,22 @@ class Engine:
         return scores, rows
 
     def _exhaustive(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> Found:
-        if isinstance(self.kernel, faiss.IndexIVF) and (allowed is None or self.selects):
-            return self._plain(queries, k, {**values, "nprobe": self.kernel.nlist}, allowed)
+        if isinstance(self.kernel, faiss.IndexIVF):
+            everywhere = {**values, "nprobe": self.kernel.nlist}
+            if allowed is None or self.selects:
+                return self._plain(queries, k, everywhere, allowed)
+            return self._filtered(queries, k, everywhere, allowed)
         rows = np.arange(self.index.ntotal) if allowed is None else np.flatnonzero(allowed)
         return self._decoded(queries, k, rows)
+
+    def _filtered(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray) -> Found:
+        """Ranks all rows and drops what is not allowed: for lists whose codes FAISS can neither select nor decode."""
+        best = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        for number in range(len(queries)):
+            scores, rows = self._plain(queries[number : number + 1], self.index.ntotal, values, None)
+            kept = np.flatnonzero(allowed[rows[0]])[:k]
+            best[0][number], best[1][number] = scores[0, kept], rows[0, kept]
+        return best
 
     def _decoded(self, queries: FloatArray, k: int, rows: IntArray) -> Found:
         best = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)

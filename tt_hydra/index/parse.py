@@ -14,8 +14,9 @@ from tt_hydra.index.factory import Factory
 from tt_hydra.index.lists import SAMPLE, SAMPLE_PER_LIST
 from tt_hydra.index.structure import core, parts
 from tt_hydra.index.threads import single_thread
-from tt_hydra.index.transform import quiet
+from tt_hydra.index.transform import quiet, train_rotation
 from tt_hydra.index.vectors import Rows
+from tt_hydra.quantization.pq import resolve_bits
 
 UNKNOWN_DIM = 3840
 """Stands for a dimension that is not known yet: divisible by most numbers of sub-vectors."""
@@ -98,7 +99,10 @@ def _train_transforms(index: faiss.Index, sample: FloatArray) -> None:
             continue
         for position in range(part.chain.size()):
             transform = faiss.downcast_VectorTransform(part.chain.at(position))
-            transform.train(sample)
+            if isinstance(transform, faiss.OPQMatrix):
+                train_rotation(transform, sample, resolve_bits(None, len(sample)))
+            else:
+                transform.train(sample)
             if isinstance(transform, faiss.PCAMatrix):
                 faiss.copy_array_to_vector(np.zeros(transform.d_out, np.float32), transform.b)
             sample = transform.apply(sample)

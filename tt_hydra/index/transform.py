@@ -27,14 +27,19 @@ def product_rotation(sample: FloatArray, m: int, bits: int, iterations: int) -> 
     """The rotation that suits product quantization in ``m`` pieces; the width grows to the next multiple of ``m``."""
     width = sample.shape[1]
     rotation = faiss.OPQMatrix(width, m, -(-width // m) * m)
-    quantizer = faiss.ProductQuantizer(rotation.d_out, m, bits)
+    rotation.niter = iterations
+    train_rotation(rotation, sample, bits)
+    return rotation
+
+
+def train_rotation(rotation: faiss.OPQMatrix, sample: FloatArray, bits: int) -> None:
+    """Trains a rotation for codes of ``bits`` bits."""
+    quantizer = faiss.ProductQuantizer(rotation.d_out, rotation.M, bits)
     quiet(quantizer.cp)
     rotation.pq = quantizer
-    rotation.niter = iterations
     rotation.niter_pq_0 = FIRST_CODEBOOKS
     rotation.train(sample)
     rotation.pq = None
-    return rotation
 
 
 def random_rotation(width: int, seed: int) -> faiss.VectorTransform:
