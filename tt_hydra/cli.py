@@ -120,13 +120,14 @@ def _do(call: Call, typed: str) -> int:
 def _refuse_mistakes(context: Context) -> None:
     """Refuses, before a folder is made, what no job can do; a mistake of one job of several is left to that job."""
     call = context.call
+    inspecting = call.flags.cfg is not None or call.flags.info is not None
     found = []
     for overrides in jobs_of(context.loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:
         config, problems = compose(context.loader, call.command, overrides)
         checked = _checked(config, call.command, ".")
-        found.append([*problems, *checked.problems])
+        found.append(problems if inspecting else [*problems, *checked.problems])
     refuse([problem for problem in found[0] if all(problem in others for others in found)])
-    if len(found) == 1:
+    if len(found) == 1 and not inspecting:
         build(checked, object)
 
 

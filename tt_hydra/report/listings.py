@@ -32,8 +32,8 @@ def entry_table(entries: Sequence[StoredEntry]) -> RenderableType:
     return table
 
 
-def job_table(results: Sequence[tuple[str, Mapping[str, float] | str]]) -> RenderableType:
-    """A line for each job: its overrides and its figures, or why it was refused."""
+def job_table(results: Sequence[tuple[Sequence[str], Mapping[str, float] | str]]) -> RenderableType:
+    """A line for each job: the overrides that the others do not share, and its figures, or why it was refused."""
     found = [figures for _, figures in results if not isinstance(figures, str)]
     shown = [key for key in HEADLINES if any(key in figures for figures in found)]
     table = Table(box=None, pad_edge=False)
@@ -41,7 +41,9 @@ def job_table(results: Sequence[tuple[str, Mapping[str, float] | str]]) -> Rende
     table.add_column("settings", overflow="fold")
     for key in shown:
         table.add_column(HEADLINES[key], justify="right")
-    for number, (name, figures) in enumerate(results):
+    shared = set.intersection(*(set(overrides) for overrides, _ in results)) if len(results) > 1 else set()
+    for number, (overrides, figures) in enumerate(results):
+        name = " ".join(override for override in overrides if override not in shared)
         if isinstance(figures, str):
             table.add_row(str(number), Text.assemble(name, "\n", ("refused", "red"), f": {figures}"))
         else:
