@@ -102,7 +102,7 @@ def _train(session: Session, dataset: Dataset) -> Path:
     settings = session.settings
     _refuse_early(settings, dataset)
     compute = resolve_compute(settings, dataset)
-    resolved = {"train": _resolved_train(settings), "device": compute.device, "precision": compute.precision}
+    resolved = {"train": _resolved_train(settings, compute)}
     title = _title(settings.query_tower or settings.tower, settings.item_tower or settings.tower, settings.loss, settings.negatives)
     return session.stage("train", resolved, title, lambda folder: train(settings, dataset, compute, folder))
 
@@ -166,9 +166,10 @@ def _refuse_early(settings: RunSettings, dataset: Dataset) -> None:
     check_pair(settings.index, settings.quantization, dim, dataset.num_items)
 
 
-def _resolved_train(settings: RunSettings) -> dict[str, Any]:
-    """The ``train`` node as it enters the key: weights to start from by their content, not by their path."""
+def _resolved_train(settings: RunSettings, compute: Compute) -> dict[str, Any]:
+    """The ``train`` node as it enters the key: what ``auto`` came to, and weights to start from by their content, not by their path."""
     node = {name: getattr(settings.train, name) for name in settings.train.__dataclass_fields__}
+    node |= {"accelerator": compute.device, "precision": compute.precision}
     if settings.train.init_from is not None:
         node["init_from"] = [sha256(path) for path in weight_files(Path(settings.train.init_from))]
     return node

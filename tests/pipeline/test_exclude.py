@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+
+from tt_hydra.contracts import Ragged, SearchResult
+from tt_hydra.index.build import build_index
+from tt_hydra.index.flat import Flat
+from tt_hydra.metrics.exact import exact_search
+from tt_hydra.pipeline.stage.exclude import search_excluding, without
+from tt_hydra.quantization.none import NoQuantization
+
+
+def lists(*rows: list[int]) -> Ragged:
+    return Ragged(np.array([item for row in rows for item in row], np.int64), np.cumsum([0, *map(len, rows)]))
+
+
+def test_unwanted_rows_leave_and_the_order_of_the_others_stays() -> None:
+    result = SearchResult(np.array([[5, 4, 3, 2], [9, 8, 7, 6]], np.float32), np.array([[7, 1, 3, 0], [2, 0, 1, 3]]))
+    kept = without(result, lists([1, 0], [5]), k=3)
+    assert kept.rows.tolist() == [[7, 3, -1], [2, 0, 1]]
+    assert kept.scores.tolist() == [[5, 3, -np.inf], [9, 8, 7]]
+
+
+def test_an_exact_index_gives_what_exact_search_gives() -> None:
+    random = np.random.default_rng(0)
+    items, queries = random.normal(size=(60, 8)).astype(np.float32), random.normal(size=(9, 8)).astype(np.float32)
+    seen = lists(*[sorted(random.permutation(60)[:count].tolist()) for count in (0, 1, 5, 20, 59, 3, 0, 7, 2)])
+    index = build_index(Flat(), NoQuantization(), items, "dot")
+    found = search_excluding(index, queries, 10, seen)
+    wanted = exact_search(queries, items, 10, "dot", exclude=seen)
+    assert found.rows.tolist() == wanted.rows.tolist()
+
+
+def test_no_query_gives_an_empty_result() -> None:
+    index = build_index(Flat(), NoQuantization(), np.eye(4, dtype=np.float32), "dot")
+    assert search_excluding(index, np.empty((0, 4), np.float32), 3, None).rows.shape == (0, 3)

@@ -1,0 +1,95 @@
+"""Every key of the config belongs to the stages that read it, or to none: changed one at a time, it changes exactly their keys."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tt_hydra.component import spec_of
+from tt_hydra.config.build import build
+from tt_hydra.config.check import check
+from tt_hydra.config.commands import COMMANDS
+from tt_hydra.config.compose import compose, make_loader
+from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.pipeline.stage.table import ALWAYS_RUN, STAGES, all_nodes, key_of, keyed_nodes
+
+CHAIN = ("prepare", "train", "embed", "index", "evaluate")
+TOWERS = "tower query_tower item_tower tie pooling text_pooling history_pooling embedding_dim loss negatives temperature optimizer train".split()
+READERS = {
+    "data": {"prepare"},
+    "seed": set(CHAIN) - {"embed"},
+    **{node: {"train"} for node in TOWERS},
+    "metric": {"train", "index"},
+    "evaluate.exclude_seen": {"train", "evaluate"},
+    "index": {"index"},
+    "quantization": {"index"},
+    "evaluate": {"evaluate"},
+    "budget": {"evaluate"},
+    "runtime": set(),
+    "logger": set(),
+}
+"""Which stages read a node, written down from the design, not from the table under test."""
+
+
+@pytest.fixture(scope="module")
+def settings() -> RunSettings:
+    config, problems = compose(make_loader([]), "run", ["tower=bert", "temperature=cosine", "index=ivf", "quantization=pq"])
+    assert not problems
+    return build(check(config, COMMANDS["run"], (), {"runtime.run_dir": "."}), RunSettings)
+
+
+def keys(settings: RunSettings) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for stage in CHAIN:
+        resolved = {"data": spec_of(settings.data)} if stage == "prepare" else {}
+        found[stage] = key_of(stage, settings, found, resolved)
+    return found
+
+
+def leaves(value: Any, prefix: str = "") -> Iterator[str]:
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        name = f"{prefix}{field.name}"
+        yield from leaves(inner, f"{name}.") if dataclasses.is_dataclass(inner) else [name]
+
+
+def altered(value: Any, path: str) -> Any:
+    """A copy in which one leaf is another value; whether that value makes sense plays no part in a key."""
+    name, _, rest = path.partition(".")
+    twin = copy.copy(value)
+    inner = getattr(value, name)
+    object.__setattr__(twin, name, altered(inner, rest) if rest else f"not {inner}")
+    return twin
+
+
+def expected(path: str) -> set[str]:
+    readers = READERS.get(path, READERS[path.split(".")[0]])
+    return {stage for stage in CHAIN if any(CHAIN.index(reader) <= CHAIN.index(stage) for reader in readers)}
+
+
+def test_every_leaf_changes_the_keys_of_its_stages_and_of_those_after_them(settings: RunSettings) -> None:
+    before = keys(settings)
+    found = {path: {stage for stage, key in keys(altered(settings, path)).items() if key != before[stage]} for path in leaves(settings)}
+    assert len(found) > 60, "the premise is that all leaves are visited"
+    assert found == {path: expected(path) for path in found}
+
+
+def test_every_root_node_belongs_to_a_stage_or_to_runtime() -> None:
+    assert sorted({*keyed_nodes(), *ALWAYS_RUN}) == list(all_nodes())
+    assert not set(keyed_nodes()) & set(ALWAYS_RUN)
+
+
+def test_inputs_come_from_earlier_stages() -> None:
+    for stage, entry in STAGES.items():
+        assert all(CHAIN.index(name) < CHAIN.index(stage) for name in entry.inputs)
+
+
+def test_what_auto_came_to_stands_for_the_setting(settings: RunSettings) -> None:
+    other = altered(settings, "train.precision")
+    resolved = {"train": {"precision": "32"}}
+    inputs = {"prepare": "p"}
+    assert key_of("train", settings, inputs, resolved) == key_of("train", other, inputs, resolved)
