@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from tt_hydra.artifact.files import sha256, write_json
+from tt_hydra.artifact.files import write_json
 from tt_hydra.artifact.store import Store
-from tt_hydra.contracts import Kind
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError
 from tt_hydra.index.check import check_pair
@@ -28,13 +27,12 @@ from tt_hydra.pipeline.stage.bundle import bundle
 from tt_hydra.pipeline.stage.folders import Folders
 from tt_hydra.pipeline.stage.prepare import log_counts, prepare
 from tt_hydra.pipeline.stage.report import Story, report
+from tt_hydra.pipeline.stage.resolved import resolve_compute, resolved_nodes
 from tt_hydra.pipeline.stage.table import machine
 from tt_hydra.pipeline.stage.towers import build_towers, trained_towers
-from tt_hydra.pipeline.stage.train import Compute, train
+from tt_hydra.pipeline.stage.train import train
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.fit import TrainingSummary
-from tt_hydra.train.initial import weight_files
-from tt_hydra.train.precision import resolve_device, resolve_precision
 
 logger = logging.getLogger(__name__)
 
@@ -102,9 +100,8 @@ def _train(session: Session, dataset: Dataset) -> Path:
     settings = session.settings
     _refuse_early(settings, dataset)
     compute = resolve_compute(settings, dataset)
-    resolved = {"train": _resolved_train(settings, compute)}
     title = _title(settings.query_tower or settings.tower, settings.item_tower or settings.tower, settings.loss, settings.negatives)
-    return session.stage("train", resolved, title, lambda folder: train(settings, dataset, compute, folder))
+    return session.stage("train", resolved_nodes(settings, compute), title, lambda folder: train(settings, dataset, compute, folder))
 
 
 def _embed(session: Session, dataset: Dataset, towers: TwoTower | None) -> Path:
@@ -145,15 +142,6 @@ def _evaluate(session: Session, dataset: Dataset, towers: TwoTower | None, embed
     return session.stage("evaluate", {**machine(), "threads": torch.get_num_threads()}, {"title": "measurements"}, fill)
 
 
-def resolve_compute(settings: RunSettings, dataset: Dataset) -> Compute:
-    """The device and precision that ``auto`` comes to on this machine."""
-    device = resolve_device(settings.train.accelerator)
-    has_text = any(side.of(Kind.TEXT) for side in (dataset.schema.query, dataset.schema.item))
-    towers = (settings.query_tower or settings.tower, settings.item_tower or settings.tower)
-    transformer = has_text and any(getattr(tower, "is_transformer", False) for tower in towers)
-    return Compute(device, resolve_precision(settings.train.precision, device, transformer))
-
-
 def _refuse_early(settings: RunSettings, dataset: Dataset) -> None:
     """What can be known before a training must not come out after it."""
     if settings.train.max_epochs:
@@ -164,15 +152,6 @@ def _refuse_early(settings: RunSettings, dataset: Dataset) -> None:
         )
     dim = settings.embedding_dim or build_towers(settings, dataset).dim
     check_pair(settings.index, settings.quantization, dim, dataset.num_items)
-
-
-def _resolved_train(settings: RunSettings, compute: Compute) -> dict[str, Any]:
-    """The ``train`` node as it enters the key: what ``auto`` came to, and weights to start from by their content, not by their path."""
-    node = {name: getattr(settings.train, name) for name in settings.train.__dataclass_fields__}
-    node |= {"accelerator": compute.device, "precision": compute.precision}
-    if settings.train.init_from is not None:
-        node["init_from"] = [sha256(path) for path in weight_files(Path(settings.train.init_from))]
-    return node
 
 
 def _title(*components: object) -> dict[str, str]:

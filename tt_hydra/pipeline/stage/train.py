@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.pipeline.stage.resolved import Compute
 from tt_hydra.pipeline.stage.towers import build_towers
 from tt_hydra.train.fit import Reporting, TrainingJob, fit
 from tt_hydra.train.initial import initialise
 from tt_hydra.train.module import Objective
-from tt_hydra.train.precision import Device, Precision
-
-
-@dataclass(frozen=True, slots=True)
-class Compute:
-    """What the towers run on, once ``auto`` is resolved."""
-
-    device: Device
-    precision: Precision
 
 
 def train(settings: RunSettings, dataset: Dataset, compute: Compute, folder: Path) -> None:
