@@ -26,7 +26,7 @@ from tt_hydra.config.arguments import Call, quote, understand
 from tt_hydra.config.build import build
 from tt_hydra.config.changed import changed
 from tt_hydra.config.check import Checked, check
-from tt_hydra.config.commands import COMMANDS, PATHS, RUNS, TEXTS
+from tt_hydra.config.commands import COMMANDS, PATHS, RUN_DIR, RUNS, TEXTS
 from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
 from tt_hydra.config.overrides import message
 from tt_hydra.config.paths import config_dir
@@ -132,9 +132,8 @@ def _refuse_mistakes(context: Context) -> None:
 
 
 def _checked(config: DictConfig, command: str, run_dir: str) -> Checked:
-    if command in RUNS:
-        return check(config, COMMANDS[command], RUN_RULES, {"runtime.run_dir": run_dir})
-    return check(config, COMMANDS[command])
+    given = {RUN_DIR[command]: run_dir} if command in RUN_DIR else {}
+    return check(config, COMMANDS[command], RUN_RULES if command in RUNS else (), given)
 
 
 def _job(config: DictConfig, context: Context) -> None:
@@ -225,6 +224,17 @@ def _embed(config: DictConfig, context: Context) -> None:
     print(f"{written.path}\t{written.rows} x {written.dim}")
 
 
+def _evaluate(config: DictConfig, context: Context) -> Mapping[str, float]:
+    from tt_hydra.pipeline.evaluate import EvaluateBundleSettings, evaluate  # noqa: PLC0415
+    from tt_hydra.report.summary import summary_table  # noqa: PLC0415
+
+    settings = _settings(config, context, EvaluateBundleSettings)
+    metrics = evaluate(settings)
+    _show(summary_table(metrics, f"bundle {settings.bundle}"))
+    print(settings.run_dir / "metrics.json")
+    return metrics
+
+
 def _store(config: DictConfig, context: Context) -> None:
     from tt_hydra.pipeline.store import StoreSettings, clean_up, stored  # noqa: PLC0415
     from tt_hydra.report.listings import entry_table  # noqa: PLC0415
@@ -246,6 +256,7 @@ EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] 
     "check": _check,
     "search": _search,
     "embed": _embed,
+    "evaluate": _evaluate,
     "store": _store,
 }
 

@@ -24,11 +24,11 @@ def changed(loader: ConfigLoaderImpl, command: str, config: DictConfig, choices:
     plain = loader.load_configuration(command, [], run_mode=RunMode.RUN)
     usual = plain.hydra.runtime.choices
     chosen = {key: (usual.get(key), value) for key, value in choices.items() if not key.startswith("hydra/") and value != usual.get(key)}
-    kept = [f"{key}={'null' if value is None else value}" for key, (_, value) in chosen.items() if key != "experiment" and key in usual]
+    kept = [f"{key}={value}" for key, (_, value) in chosen.items() if key != "experiment" and key in usual and value is not None]
     expected = _leaves(loader.load_configuration(command, kept, run_mode=RunMode.RUN))
     found = _leaves(config)
-    different = (path for path in found if path not in expected or expected[path] != found[path])
-    return {**chosen, **{path: (expected.get(path), found[path]) for path in different}}
+    values = {path: (expected.get(path), value) for path, value in found.items() if path not in expected or expected[path] != value}
+    return {**chosen, **values}
 
 
 def _leaves(config: DictConfig) -> dict[str, Any]:
