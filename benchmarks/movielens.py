@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from common import arguments, finish, outputs, run_ours, run_peer, table
 
@@ -68,7 +66,9 @@ def report(results: dict[str, PerQuery]) -> None:
             cells.append(f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]")
         for metric in METRICS:
             difference = difference_interval(results["ours"].values[metric], found.values[metric])
-            figures |= {f"diff/{name}/{metric}/ci_low": difference.low, f"diff/{name}/{metric}/ci_high": difference.high} if name != "ours" else {}
+            figures |= (
+                {f"diff/{name}/{metric}/ci_low": difference.low, f"diff/{name}/{metric}/ci_high": difference.high} if name != "ours" else {}
+            )
             cells.append("" if name == "ours" else f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]")
         rows.append(cells)
     header = ["", *METRICS, *(f"ours - it, {metric}" for metric in METRICS)]

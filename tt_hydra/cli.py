@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 def main() -> None:
     """Does what the command line says and exits: 0 done, 1 a fault of ours (with traceback), 2 refused, 130 interrupted."""
+    # A thread that spins while it waits stops a neighbour's work; on a shared machine that made a step ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(status(sys.argv[1:]))
 
 

@@ -1,7 +1,9 @@
-"""The peers of ``movielens.py``: popularity, ALS and BPR (implicit), EASE (Steck 2019). Tuned on validation, fitted on training + validation.
+"""The peers of ``movielens.py``: popularity, ALS and BPR (implicit), EASE (Steck 2019).
 
-Usage: collaborative.py SPLIT.npz FOLDER. Reads ``train``, ``valid``, ``test`` pairs ``(n, 2)`` of (query, item) rows, ``queries`` and ``items``; writes
-``<peer>.npy``: for each query the 100 best items that it did not have in training or validation.
+Each is tuned on validation and fitted on training + validation.
+
+Usage: collaborative.py SPLIT.npz FOLDER. Reads ``train``, ``valid``, ``test`` pairs ``(n, 2)`` of (query, item) rows, and the numbers
+of ``queries`` and ``items``. Writes ``<peer>.npy``: for each query the 100 best items that it did not have in training or validation.
 """
 
 from __future__ import annotations
