@@ -12,9 +12,6 @@ from hydra._internal.utils import get_args_parser
 from tt_hydra.config.problems import nearest
 from tt_hydra.errors import ConfigError
 
-PLAIN = re.compile(r"[\w./:+%@~^&*|<>?!;-]*", re.ASCII)
-"""Values that Hydra's grammar reads as one text."""
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -51,7 +48,7 @@ def understand(arguments: Sequence[str], commands: Collection[str], texts: Colle
         arguments: without the program's name.
         commands: names of commands; the first is the one that no command means.
         texts: keys whose value is a literal text, whatever it holds.
-        paths: keys whose value is quoted where Hydra would not read it as one text.
+        paths: keys whose value is a text unless it is null, quoted already, or an interpolation; in a grid it may be several.
 
     Raises:
         ConfigError: an unknown command, or two.
@@ -68,6 +65,7 @@ def understand(arguments: Sequence[str], commands: Collection[str], texts: Colle
     if len(words) > 1:
         raise ConfigError(f"one command at a time, got {' and '.join(words)}")
     command = words[0] if words else flags.config_name or next(iter(commands))
+    paths = () if flags.multirun else paths
     overrides = tuple(_quoted(each, texts, paths) for each in flags.overrides if each not in words)
     return Call(command, options, overrides, flags)
 
@@ -86,8 +84,6 @@ def _take(left: list[str], argument: str) -> bool:
 
 def _quoted(override: str, texts: Collection[str], paths: Collection[str]) -> str:
     key, _, value = override.partition("=")
-    if key in texts:
-        return f"{key}={quote(value)}"
-    if key in paths and value[:1] not in ("'", '"') and "${" not in value and not PLAIN.fullmatch(value):
+    if key in texts or (key in paths and value not in ("", "null") and value[0] not in "'\"" and "${" not in value):
         return f"{key}={quote(value)}"
     return override

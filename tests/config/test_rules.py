@@ -1,0 +1,98 @@
+"""Rules between nodes: each one broken, and the message that says how to mend it."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def one(problems, *parts: str) -> None:
+    assert len(problems) == 1, problems
+    for part in parts:
+        assert part in problems[0]
+
+
+def test_the_defaults_keep_every_rule(told):
+    assert told() == []
+
+
+def test_a_tower_that_no_side_uses(told):
+    both = ("tower@query_tower=mlp", "tower@item_tower=bert")
+    assert told(*both) == []
+    assert told(*both, "query_tower.dropout=0.5") == []
+    one(told(*both, "tower.dropout=0.5"), "tower.dropout: is used by no side", "query_tower.*")
+    one(told(*both, "tower=sequence"), "tower: is used by no side")
+    assert told("tower@query_tower=bert", "tower.dropout=0.5") == [], "the item side uses it"
+
+
+def test_shared_weights_need_equal_towers(told):
+    one(told("tie=true", "tower@query_tower=sequence"), "tie: is true, but the sides differ (Sequence, Mlp)", "tie=auto")
+    assert told("tie=true") == []
+    assert told("tie=true", "tower@query_tower=mlp", "tower@item_tower=mlp") == []
+
+
+@pytest.mark.parametrize("negatives", ["uniform", "popularity"])
+def test_a_two_sided_loss_needs_in_batch_negatives(negatives, told):
+    one(told("loss.symmetric=true", f"negatives={negatives}"), "loss.symmetric: is true", f"negatives={negatives}", "negatives=in_batch")
+
+
+@pytest.mark.parametrize("negatives", ["in_batch", "catalogue"])
+def test_a_two_sided_loss_with_other_queries_as_negatives(negatives, told):
+    assert told("loss.symmetric=true", f"negatives={negatives}") == []
+
+
+@pytest.mark.parametrize("data", ["movielens", "beir", "table", "vectors"])
+def test_given_negatives_need_data_that_names_them(data, told):
+    assert any(problem.startswith("negatives: are taken from the data") for problem in told("negatives=given", f"data={data}"))
+
+
+def test_pairs_name_negatives_unless_told_otherwise(told):
+    assert told("negatives=given", "data=pairs") == []
+    one(told("negatives=given", "data=pairs", "data.negatives=null"), "negatives: are taken from the data", "data=pairs names none")
+
+
+def test_the_whole_catalogue_has_one_set_of_statistics(told):
+    one(told("negatives=catalogue", "data.statistics=[count]"), "negatives: are the whole catalogue", "data.statistics=[]")
+    assert told("negatives=uniform", "data.statistics=[count]") == []
+
+
+def test_the_dimension_must_suit_the_quantization(told):
+    one(told("embedding_dim=64", "quantization=pq", "quantization.m=48"), "quantization.m=48 does not divide the 64", "m is 64")
+    one(told("embedding_dim=64", "quantization=opq", "quantization.m=65"), "quantization.m=65", "m is 64")
+    one(told("embedding_dim=64", "quantization=pca", "quantization.dim=65"), "quantization.dim=65", "1 .. 64")
+    assert told("embedding_dim=null", "quantization=pq", "quantization.m=48") == [], "not known before the encoder is"
+    one(told("embedding_dim=0"), "embedding_dim: must be at least 1", "null")
+
+
+def test_a_factory_string_says_its_codes_itself(told):
+    one(told("index=factory", "index.spec='IVF64,PQ8'", "quantization=int8"), "index=factory", "quantization=none")
+    assert told("index=factory", "index.spec='IVF64,PQ8'") == []
+    one(told("index=factory", "index.spec='IVF64,PQ7'"), "64")
+
+
+def test_values_that_an_index_refuses(told):
+    one(told("index=ivf", "index.nlist=8", "index.nprobe=9"), "index.nprobe=9", "8")
+
+
+def test_limits_that_nothing_can_keep(told):
+    one(told("budget.build_s=-1"), "budget.build_s: must be above 0")
+    one(told("budget.recall_vs_exact=95"), "budget.recall_vs_exact: is a share")
+    assert told("budget.recall_vs_exact=0.95", "budget.latency_p99_ms=2") == []
+
+
+def test_a_logger_whose_package_is_missing(told, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    one(told("logger=tensorboard"), "logger: needs the package 'tensorboard'", "pip install")
+
+
+def test_small_batches_and_sharp_temperatures_are_warnings(look):
+    for override, path in (("train.batch_size=512", "train.batch_size"), ("metric=dot", "temperature.start")):
+        checked = look(override)
+        assert [problem.path for problem in checked.problems] == [path]
+        assert checked.errors == ()
+    assert look("train.batch_size=512", "negatives=uniform").problems == ()
+    assert look("train.batch_size=512", "train.max_epochs=0").problems == ()
+    assert look("metric=dot", "temperature.start=1").problems == ()
+
+
+def test_several_rules_are_broken_at_once(told):
+    assert len(told("tie=true", "tower@query_tower=bert", "loss.symmetric=true", "negatives=uniform", "budget.build_s=-1")) == 3
