@@ -3,7 +3,7 @@ from __future__ import annotations
 import faiss
 import pytest
 
-from tt_hydra.index.threads import matrix_distances, single_thread, threads
+from tt_hydra.index.threads import codebook_training, single_thread, threads
 
 
 def test_settings_hold_inside_the_block() -> None:
@@ -18,8 +18,8 @@ def test_settings_come_back_after_an_error() -> None:
         return faiss.omp_get_max_threads(), faiss.cvar.distance_compute_blas_threshold
 
     def fail() -> None:
-        with threads(3), matrix_distances():
-            assert settings() == (3, 20)
+        with threads(3), codebook_training():
+            assert settings() == (1, 20)
             raise KeyError
 
     before = settings()

@@ -20,7 +20,7 @@ from tt_hydra.index.ivf import Ivf
 from tt_hydra.index.lists import SAMPLE, SAMPLE_PER_LIST, assign_by_similarity, centroids_of, distance_quantizer
 from tt_hydra.index.parse import build_string
 from tt_hydra.index.structure import search_defaults
-from tt_hydra.index.threads import matrix_distances
+from tt_hydra.index.threads import codebook_training
 from tt_hydra.index.transform import product_rotation, projection, random_rotation
 from tt_hydra.index.vectors import Rows
 from tt_hydra.quantization.binary import Binary
@@ -48,8 +48,7 @@ def build_index(
     """
     rows = Rows(vectors, metric)
     check_pair(spec, quantization, rows.dim, rows.size)
-    with matrix_distances():
-        index = build_string(spec, rows, seed) if isinstance(spec, Factory) else _build(spec, quantization, rows, seed)
+    index = build_string(spec, rows, seed) if isinstance(spec, Factory) else _build(spec, quantization, rows, seed)
     return FaissIndex(index, Header(spec, quantization, metric, rows.dim, rows.size, search_defaults(spec, quantization, index)), vectors)
 
 
@@ -107,7 +106,8 @@ def _in_order(codes: Codes, source: _Source) -> faiss.Index:
 
 def _fill(index: faiss.Index, source: _Source, sample: int) -> faiss.Index:
     if not index.is_trained:
-        index.train(source.sample(sample))
+        with codebook_training():
+            index.train(source.sample(sample))
     for chunk in source.chunks():
         index.add(chunk)
     return index

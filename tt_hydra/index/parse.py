@@ -13,7 +13,7 @@ from tt_hydra.errors import IndexSpecError
 from tt_hydra.index.factory import Factory
 from tt_hydra.index.lists import SAMPLE, SAMPLE_PER_LIST
 from tt_hydra.index.structure import core, parts
-from tt_hydra.index.threads import single_thread
+from tt_hydra.index.threads import codebook_training, single_thread
 from tt_hydra.index.transform import quiet, train_rotation
 from tt_hydra.index.vectors import Rows
 from tt_hydra.quantization.pq import resolve_bits
@@ -55,7 +55,8 @@ def build_string(spec: Factory, rows: Rows, seed: int) -> faiss.Index:
         kernel.cp.seed = seed
     with single_thread() if "HNSW" in spec.spec or "NSG" in spec.spec else nullcontext():
         _train_transforms(index, sample)
-        index.train(sample)
+        with codebook_training() if "PQ" in spec.spec else nullcontext():
+            index.train(sample)
         for chunk in [np.concatenate(list(rows.chunks()))] if "NSG" in spec.spec else rows.chunks():
             index.add(chunk)
     return index

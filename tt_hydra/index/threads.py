@@ -25,15 +25,16 @@ def single_thread() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def matrix_distances() -> Iterator[None]:
-    """Makes FAISS compare batches by matrix products inside the block.
+def codebook_training() -> Iterator[None]:
+    """Learns the many small codebooks of a product quantization in a fraction of the time, on one thread and by matrix products.
 
-    Left alone it compares batches of less than some 100,000 vectors one by one, which makes learning the small codebooks of a
-    product quantization fifteen times as slow.
+    Left alone FAISS compares batches of less than some 100,000 vectors one by one (fifteen times as slow), and on a machine that
+    does other work its threads spend the time waiting for each other (5000 x 384 on 2 busy cores: 43 s on two threads, 1.2 on one).
     """
     before = faiss.cvar.distance_compute_blas_threshold
     faiss.cvar.distance_compute_blas_threshold = 20
     try:
-        yield
+        with single_thread():
+            yield
     finally:
         faiss.cvar.distance_compute_blas_threshold = before

@@ -6,6 +6,7 @@ import faiss
 import numpy as np
 
 from tt_hydra.contracts import FloatArray
+from tt_hydra.index.threads import codebook_training
 
 FIRST_CODEBOOKS = 10
 """Rounds of k-means before the rotation is learnt; each round of the rotation adds four."""
@@ -38,7 +39,8 @@ def train_rotation(rotation: faiss.OPQMatrix, sample: FloatArray, bits: int) -> 
     quiet(quantizer.cp)
     rotation.pq = quantizer
     rotation.niter_pq_0 = FIRST_CODEBOOKS
-    rotation.train(sample)
+    with codebook_training():
+        rotation.train(sample)
     rotation.pq = None
 
 
