@@ -32,12 +32,12 @@ def test_shared_weights_need_equal_towers(told):
 
 @pytest.mark.parametrize("negatives", ["uniform", "popularity"])
 def test_a_two_sided_loss_needs_in_batch_negatives(negatives, told):
-    one(told("loss.symmetric=true", f"negatives={negatives}"), "loss.symmetric: is true", f"negatives={negatives}", "negatives=in_batch")
+    one(told("loss=infonce", "loss.symmetric=true", f"negatives={negatives}"), "loss.symmetric: is true", f"negatives={negatives}", "negatives=in_batch")
 
 
 @pytest.mark.parametrize("negatives", ["in_batch", "catalogue"])
 def test_a_two_sided_loss_with_other_queries_as_negatives(negatives, told):
-    assert told("loss.symmetric=true", f"negatives={negatives}") == []
+    assert told("loss=infonce", "loss.symmetric=true", f"negatives={negatives}") == []
 
 
 @pytest.mark.parametrize("data", ["movielens", "beir", "table", "vectors"])

@@ -17,7 +17,7 @@ class Constant:
         start: the temperature.
     """
 
-    start: float = 0.05
+    start: float = 0.07
 
     def __post_init__(self) -> None:
         check_positive(start=self.start)

@@ -41,7 +41,7 @@ class Bert:
     query_prompt: str = ""
     item_prompt: str = ""
     freeze: int | str = "auto"
-    lr_scale: float = 0.02
+    lr_scale: float = 0.01
     layer_lr_decay: float = 1.0
     feature_dim: int = 64
     hidden_dims: tuple[int, ...] = ()

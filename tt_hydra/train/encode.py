@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tt_hydra.contracts import Features, FloatArray
+from tt_hydra.contracts import FloatArray, IntArray, Ragged
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.precision import Precision, autocast
 
 
 @contextmanager
-def evaluating(towers: TwoTower) -> Iterator[torch.device]:
+def evaluating(towers: TwoTower, precision: Precision) -> Iterator[torch.device]:
     """Dropout off and no gradient; the mode and the random state come back afterwards. Yields the device of the weights."""
-    training, state = towers.training, torch.get_rng_state()
+    training, state, device = towers.training, torch.get_rng_state(), next(towers.parameters()).device
     towers.eval()
     try:
-        with torch.inference_mode():
-            yield next(towers.parameters()).device
+        with torch.inference_mode(), autocast(device, precision):
+            yield device
     finally:
         towers.train(training)
         torch.set_rng_state(state)
@@ -31,53 +31,44 @@ def evaluating(towers: TwoTower) -> Iterator[torch.device]:
 
 def embed_items(towers: TwoTower, dataset: Dataset, batch_size: int, precision: Precision = "32") -> FloatArray:
     """Vectors of the whole catalogue, ``(num_items, dim)``, in row order."""
-    with evaluating(towers) as device:
-        embed = lambda rows: towers.embed_items(dataset.items(rows).to(device))  # noqa: E731
-        return _chunked(embed, dataset.num_items, towers.dim, batch_size, device, precision)
+    chunks = by_length(dataset.catalogue.table.tokens, np.arange(dataset.num_items), batch_size)
+    with evaluating(towers, precision) as device:
+        return _in_order(chunks, lambda rows: towers.embed_items(dataset.items(rows).to(device)))
 
 
 def embed_queries(
     towers: TwoTower, dataset: Dataset, part: Literal["valid", "test"], batch_size: int, precision: Precision = "32"
 ) -> FloatArray:
     """Vectors of an evaluation part's queries, ``(queries, dim)``, in its order."""
-    count = len(dataset.eval_part(part).query_rows)
-    with evaluating(towers) as device:
-        embed = lambda index: towers.embed_queries(dataset.queries(part, index).to(device))  # noqa: E731
-        return _chunked(embed, count, towers.dim, batch_size, device, precision)
+    chunks = by_length(dataset.query_table.tokens, dataset.eval_part(part).query_rows, batch_size)
+    if not chunks:
+        return np.empty((0, towers.dim), dtype=np.float32)
+    with evaluating(towers, precision) as device:
+        return _in_order(chunks, lambda index: towers.embed_queries(dataset.queries(part, index).to(device)))
 
 
 def refresh_item_text(towers: TwoTower, dataset: Dataset, batch_size: int, precision: Precision = "32") -> None:
     """Encodes every item's text into the cache that histories (and a frozen text encoder) read, where it is missing or stale."""
     if not towers.needs_item_text or (towers.item_text is not None and not towers.item_text_changes):
         return
-    with evaluating(towers) as device:
-        chunks = [
-            _float(towers.item_text_vectors, dataset.items(rows).to(device), device, precision)
-            for rows in _rows(dataset.num_items, batch_size)
-        ]
-    towers.set_item_text(torch.cat(chunks).clone())
+    chunks = by_length(dataset.catalogue.table.tokens, np.arange(dataset.num_items), batch_size)
+    with evaluating(towers, precision) as device:
+        vectors = _in_order(chunks, lambda rows: towers.item_text_vectors(dataset.items(rows).to(device)))
+    towers.set_item_text(torch.from_numpy(vectors))
 
 
-def _rows(count: int, batch_size: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    return [np.arange(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+def by_length(tokens: Mapping[str, Ragged], rows: IntArray, batch_size: int) -> list[IntArray]:
+    """Positions in ``rows`` cut into batches of like token counts, so that little is padded; in order where there is no text."""
+    lengths = np.zeros(len(rows), dtype=np.int64)
+    for texts in tokens.values():
+        lengths += np.diff(texts.offsets)[rows]
+    order = np.argsort(-lengths, kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
 
-def _chunked(
-    embed: Callable[[np.ndarray[tuple[int], np.dtype[np.int64]]], Tensor],
-    count: int,
-    dim: int,
-    batch_size: int,
-    device: torch.device,
-    precision: Precision,
-) -> FloatArray:
-    vectors = np.empty((count, dim), dtype=np.float32)
-    for rows in _rows(count, batch_size):
-        with autocast(device, precision):
-            chunk = embed(rows)
-        vectors[rows] = chunk.float().cpu().numpy()
-    return vectors
-
-
-def _float(encode: Callable[[Features], Tensor], features: Features, device: torch.device, precision: Precision) -> Tensor:
-    with autocast(device, precision):
-        return encode(features).float()
+def _in_order(chunks: Sequence[IntArray], encode: Callable[[IntArray], Tensor]) -> FloatArray:
+    """What ``encode`` gives for the positions of each chunk, ``(positions, width)`` float32, in the order of the positions."""
+    vectors = np.concatenate([encode(chunk).float().cpu().numpy() for chunk in chunks])
+    ordered = np.empty_like(vectors)
+    ordered[np.concatenate(chunks)] = vectors
+    return ordered

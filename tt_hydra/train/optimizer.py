@@ -32,7 +32,7 @@ class OptimizerSpec(Protocol):
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
-    lr: float = 1e-3
+    lr: float = 3e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8

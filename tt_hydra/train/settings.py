@@ -27,7 +27,7 @@ class TrainSettings:
         init_from: a bundle (folder) whose weights training starts from; null starts afresh.
     """
 
-    max_epochs: int = 60
+    max_epochs: int = 25
     batch_size: int = 1024
     devices: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -36,7 +36,7 @@ class TrainSettings:
     gradient_clip: float | None = 1.0
     warmup: float = 0.05
     decay: Literal["none", "linear", "cosine"] = "linear"
-    patience: int | None = 8
+    patience: int | None = 5
     monitor: Literal["recall@10", "ndcg@10"] = "recall@10"
     init_from: str | None = None
 
