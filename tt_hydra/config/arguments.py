@@ -84,6 +84,7 @@ def _take(left: list[str], argument: str) -> bool:
 
 def _quoted(override: str, texts: Collection[str], paths: Collection[str]) -> str:
     key, _, value = override.partition("=")
-    if key in texts or (key in paths and value not in ("", "null") and value[0] not in "'\"" and "${" not in value):
+    is_path = bool(paths) and (key in paths or key.endswith(".path"))
+    if key in texts or (is_path and value not in ("", "null") and value[0] not in "'\"" and "${" not in value):
         return f"{key}={quote(value)}"
     return override

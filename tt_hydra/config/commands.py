@@ -21,5 +21,5 @@ RUNS = ("run", "check")
 TEXTS = ("query", "query_id")
 """Keys whose value is the text that the shell gave, whatever it holds."""
 
-PATHS = ("bundle", "input", "output", "search.input", "search.output", "data.path", "hydra.run.dir", "runtime.outputs", "train.init_from")
-"""Keys whose value may hold spaces, commas and parentheses."""
+PATHS = ("bundle", "input", "output", "search.input", "search.output", "hydra.run.dir", "runtime.outputs", "train.init_from")
+"""Keys whose value may hold spaces, commas and parentheses, besides all that end in ``.path``."""
