@@ -56,9 +56,18 @@ def test_from_a_table_to_results(start, tmp_path):
     assert float(lines[0][2]) >= float(lines[1][2]) >= float(lines[2][2])
 
     (tmp_path / "queries.jsonl").write_text('{"id": "u3"}\n{"id": "new", "history": ["i1", "i5"]}\n')
-    filed = start(
-        "search", "search.input=queries.jsonl", "search.output=a run, (first).trec", "k=2", f"bundle={Path('outputs/run/latest')}"
-    )
+    filed = start("search", "search.input=queries.jsonl", "search.output=a run, (first).trec", "k=2", "bundle=outputs/run/latest")
     assert filed.returncode == 0, filed.stderr
     rows = [line.split() for line in (tmp_path / "a run, (first).trec").read_text().splitlines()]
     assert [(row[0], row[1], row[3]) for row in rows] == [("u3", "Q0", "1"), ("u3", "Q0", "2"), ("new", "Q0", "1"), ("new", "Q0", "2")]
+
+    again = start("evaluate", *data, "evaluate.resamples=20")
+    assert again.returncode == 0, again.stderr
+    figures = json.loads((latest / "metrics.json").read_text())
+    measured = json.loads(next((tmp_path / "outputs" / "evaluate").glob("*/metrics.json")).read_text())
+    same = [key for key in measured if "/model/" in key or "/index/" in key or "/ann/" in key]
+    assert len(same) > 20
+    assert {key: measured[key] for key in same} == pytest.approx({key: figures[key] for key in same}, abs=1e-6)
+    other = start("evaluate", *data, "data.statistics=[count]")
+    assert other.returncode == 2
+    assert "was not made from this data" in other.stderr.splitlines()[-1]
