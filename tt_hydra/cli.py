@@ -19,14 +19,14 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tt_hydra.config.arguments import Call, quote, understand
 from tt_hydra.config.build import build
 from tt_hydra.config.changed import changed
 from tt_hydra.config.check import Checked, check
-from tt_hydra.config.commands import COMMANDS, PATHS, RUN_DIR, RUNS, TEXTS
+from tt_hydra.config.commands import COMMANDS, PATHS, RUN_DIR, RUNS, TEXTS, misplaced, strangers
 from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
 from tt_hydra.config.overrides import message
 from tt_hydra.config.paths import config_dir
@@ -126,6 +126,8 @@ def _refuse_mistakes(context: Context) -> None:
     found = []
     for overrides in jobs_of(context.loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:
         config, problems = compose(context.loader, call.command, overrides)
+        told = {problem.path for problem in problems}
+        problems += [problem for problem in misplaced(call.command, overrides) if problem.path not in told]
         checked = _checked(config, call.command, ".")
         found.append(problems if inspecting else [*problems, *checked.problems])
     refuse([problem for problem in found[0] if all(problem in others for others in found)])
@@ -134,6 +136,7 @@ def _refuse_mistakes(context: Context) -> None:
 
 
 def _checked(config: DictConfig, command: str, run_dir: str) -> Checked:
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key not in strangers(command)])
     given = {RUN_DIR[command]: run_dir} if command in RUN_DIR else {}
     return check(config, COMMANDS[command], RUN_RULES if command in RUNS else (), given)
 

@@ -56,7 +56,8 @@ def runs(monkeypatch):
     return seen
 
 
-def test_a_run(line, runs, capsys):
+def test_a_run(line, runs, capsys, tmp_path):
+    (tmp_path / "my data (1)").mkdir()
     assert line("tower=sequence", "data.path=my data (1)", "embedding_dim=32") == 0
     (run,) = runs
     assert type(run.settings.tower).__name__ == "Sequence"
@@ -196,7 +197,8 @@ def test_a_job_on_several_devices_is_a_process_of_its_own(line, runs, monkeypatc
         return SimpleNamespace(returncode=len(commands) - 1)
 
     monkeypatch.setattr(subprocess, "run", start)
-    (tmp_path / "mine").mkdir()
+    for name in ("mine", "a, b"):
+        (tmp_path / name).mkdir()
     assert line("--config-dir", "mine", "-m", "train.devices=2", "seed=1,2", "data.path='a, b'") == 2, "the second job failed"
     assert not runs
     assert len(commands) == 2
@@ -217,6 +219,15 @@ def test_check_says_what_a_run_comes_to_and_writes_nothing(line, capsys, tmp_pat
 def test_check_prints_warnings_and_passes(line, capsys):
     assert line("check", "train.batch_size=64") == 0
     assert "train.batch_size" in capsys.readouterr().err
+
+
+def test_evaluate_takes_the_data_of_a_run_and_nothing_else_of_it(line, capsys, tmp_path):
+    assert line("evaluate", "data=beir", f"data.path={tmp_path}") == 2
+    assert "no run has finished yet" in capsys.readouterr().err
+    assert line("evaluate", "data=beir", f"data.path={tmp_path}", "metric=dot") == 2
+    assert capsys.readouterr().err == "error: metric: belongs to run, not to evaluate\n"
+    assert line("evaluate", "tower=bert") == 2
+    assert capsys.readouterr().err.startswith("error: tower: ")
 
 
 def test_an_empty_store(line, capsys, tmp_path):

@@ -23,7 +23,11 @@ PLACES = {
     "pooling": [["pooling", "pooling@text_pooling", "pooling@history_pooling"]],
 }
 """Where the options of a group can be chosen, if not in one place."""
-COMPANIONS = {"negatives/given.yaml": ["data=pairs"]}
+COMPANIONS = {
+    "negatives/given.yaml": ["data=pairs", "data.path=."],
+    **{f"data/{name}.yaml": ["data.path=."] for name in ("beir", "pairs", "vectors")},
+    "data/table.yaml": ["data.interactions.path=."],
+}
 """What an option needs beside it."""
 
 

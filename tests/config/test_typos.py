@@ -127,7 +127,9 @@ def test_values_of_the_wrong_type(told):
     assert told("loss=null") == ["loss: has no option 'null'; there are infonce, sampled_softmax"]
 
 
-def test_values_take_the_form_of_their_fields(look):
+def test_values_take_the_form_of_their_fields(look, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2024").touch()
     checked = look(
         "train.precision=32", "train.gradient_clip=1", "tie=true", "data.path=2024", "embedding_dim=null", "tower.hidden_dims=[8,4]"
     )

