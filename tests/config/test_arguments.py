@@ -103,5 +103,9 @@ def test_an_unknown_command_names_the_nearest_and_all(word, told):
 
 
 def test_one_command_at_a_time():
-    with pytest.raises(ConfigError, match="one command at a time"):
-        words("check", "run")
+    for arguments in (("check", "run"), ("--config-name=check", "run")):
+        with pytest.raises(ConfigError, match="one command at a time"):
+            words(*arguments)
+    assert words("--config-name=check", "check").command == "check"
+    with pytest.raises(ConfigError, match="'other' is no command"):
+        words("--config-name=other")

@@ -55,16 +55,17 @@ def understand(arguments: Sequence[str], commands: Collection[str], texts: Colle
     """
     flags = get_args_parser().parse_intermixed_args(list(arguments))
     words = [word for word in flags.overrides if "=" not in word and not word.startswith("~")]
+    named = [] if flags.config_name is None else [flags.config_name]
     left = list(flags.overrides)
     options = tuple(argument for argument in arguments if not (argument in left and _take(left, argument)))
-    for word in words:
+    for word in (*words, *named):
         if word not in commands:
             match = nearest(word, commands)
             hint = f"did you mean {match!r}? " if match is not None else ""
             raise ConfigError(f"{word!r} is no command; {hint}Commands: {', '.join(commands)}. A setting is written KEY=VALUE.")
-    if len(words) > 1:
-        raise ConfigError(f"one command at a time, got {' and '.join(words)}")
-    command = words[0] if words else flags.config_name or next(iter(commands))
+    if len({*words, *named}) > 1:
+        raise ConfigError(f"one command at a time, got {' and '.join((*words, *named))}")
+    command = next(iter((*words, *named, *commands)))
     paths = () if flags.multirun else paths
     overrides = tuple(_quoted(each, texts, paths) for each in flags.overrides if each not in words)
     return Call(command, options, overrides, flags)
