@@ -18,7 +18,21 @@ from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.table import ALWAYS_RUN, STAGES, all_nodes, key_of, keyed_nodes
 
 CHAIN = ("prepare", "train", "embed", "index", "evaluate")
-TOWERS = "tower query_tower item_tower tie pooling text_pooling history_pooling embedding_dim loss negatives temperature optimizer train".split()
+TOWERS = [
+    "tower",
+    "query_tower",
+    "item_tower",
+    "tie",
+    "pooling",
+    "text_pooling",
+    "history_pooling",
+    "embedding_dim",
+    "loss",
+    "negatives",
+    "temperature",
+    "optimizer",
+    "train",
+]
 READERS = {
     "data": {"prepare"},
     "seed": set(CHAIN) - {"embed"},
@@ -67,7 +81,7 @@ def altered(value: Any, path: str) -> Any:
 
 
 def expected(path: str) -> set[str]:
-    readers = READERS.get(path, READERS[path.split(".")[0]])
+    readers = READERS.get(path, READERS[path.split(".", maxsplit=1)[0]])
     return {stage for stage in CHAIN if any(CHAIN.index(reader) <= CHAIN.index(stage) for reader in readers)}
 
 

@@ -33,6 +33,7 @@ from tt_hydra.pipeline.stage.towers import build_towers, trained_towers
 from tt_hydra.pipeline.stage.train import train
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.fit import TrainingSummary
+from tt_hydra.train.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def run(settings: RunSettings, command: str = "", changed: Mapping[str, tuple[An
     """
     threads = settings.runtime.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
+    keep_freed_memory()
     with index_threads(threads), Store(settings.runtime.outputs / "store") as store:
         session = Session(store, settings)
         folders, dataset, towers = _stages(session)
@@ -80,7 +82,7 @@ def _stages(session: Session) -> tuple[Folders, Dataset, TwoTower | None]:
         lambda folder: prepare(settings.data, settings.seed, folder),
     )
     dataset = Dataset.load(prepared)
-    if not is_follower():
+    if not is_follower() and session.records["prepare"].reused:
         log_counts(dataset)
     trained = None if dataset.vectors is not None else _train(session, dataset)
     towers = None if trained is None else trained_towers(settings, dataset, trained)
