@@ -29,10 +29,10 @@ from tt_hydra.pipeline.stage.prepare import log_counts, prepare
 from tt_hydra.pipeline.stage.report import Story, report
 from tt_hydra.pipeline.stage.resolved import resolve_compute, resolved_nodes
 from tt_hydra.pipeline.stage.table import machine
-from tt_hydra.pipeline.stage.towers import build_towers, trained_towers
+from tt_hydra.pipeline.stage.towers import build_towers
 from tt_hydra.pipeline.stage.train import train
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.fit import TrainingSummary
+from tt_hydra.train.fit import WEIGHTS, TrainingSummary, load_weights
 from tt_hydra.train.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
@@ -84,10 +84,12 @@ def _stages(session: Session) -> tuple[Folders, Dataset, TwoTower | None]:
     dataset = Dataset.load(prepared)
     if not is_follower() and session.records["prepare"].reused:
         log_counts(dataset)
-    trained = None if dataset.vectors is not None else _train(session, dataset)
-    towers = None if trained is None else trained_towers(settings, dataset, trained)
-    if towers is not None:
+    towers = trained = None
+    if dataset.vectors is None:
+        towers = build_towers(settings, dataset)
         dataset = dataset.tokenized(towers.tokenizers)
+        trained = _train(session, dataset, towers)
+        load_weights(towers.eval(), trained / WEIGHTS)
     embedded = _embed(session, dataset, towers)
     if towers is not None:
         embedding.recall_item_text(towers, embedded)
@@ -98,12 +100,14 @@ def _stages(session: Session) -> tuple[Folders, Dataset, TwoTower | None]:
     return Folders(prepared, trained, embedded, indexed, evaluated), dataset, towers
 
 
-def _train(session: Session, dataset: Dataset) -> Path:
+def _train(session: Session, dataset: Dataset, towers: TwoTower) -> Path:
     settings = session.settings
-    _refuse_early(settings, dataset)
+    _refuse_early(settings, dataset, towers.dim)
     compute = resolve_compute(settings, dataset)
     title = _title(settings.query_tower or settings.tower, settings.item_tower or settings.tower, settings.loss, settings.negatives)
-    return session.stage("train", resolved_nodes(settings, compute), title, lambda folder: train(settings, dataset, compute, folder))
+    return session.stage(
+        "train", resolved_nodes(settings, compute), title, lambda folder: train(settings, dataset, towers, compute, folder)
+    )
 
 
 def _embed(session: Session, dataset: Dataset, towers: TwoTower | None) -> Path:
@@ -144,7 +148,7 @@ def _evaluate(session: Session, dataset: Dataset, towers: TwoTower | None, embed
     return session.stage("evaluate", {**machine(), "threads": torch.get_num_threads()}, {"title": "measurements"}, fill)
 
 
-def _refuse_early(settings: RunSettings, dataset: Dataset) -> None:
+def _refuse_early(settings: RunSettings, dataset: Dataset, dim: int) -> None:
     """What can be known before a training must not come out after it."""
     if settings.train.max_epochs:
         dataset.require_training_pairs()
@@ -152,7 +156,6 @@ def _refuse_early(settings: RunSettings, dataset: Dataset) -> None:
         raise ConfigError(
             "negatives=given, but the data names no negatives: use data=pairs with a column of negatives, or negatives=in_batch"
         )
-    dim = settings.embedding_dim or build_towers(settings, dataset).dim
     check_pair(settings.index, settings.quantization, dim, dataset.num_items)
 
 

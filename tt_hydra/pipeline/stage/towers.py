@@ -1,8 +1,6 @@
-"""The towers that the settings describe, untrained or with a finished training's weights."""
+"""The towers that the settings describe."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import torch
 
@@ -10,7 +8,6 @@ from tt_hydra.artifact.model import ModelSpec
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.fit import WEIGHTS, load_weights
 
 
 def model_spec(settings: RunSettings, dataset: Dataset) -> ModelSpec:
@@ -32,10 +29,3 @@ def build_towers(settings: RunSettings, dataset: Dataset) -> TwoTower:
     """Two towers for a data set, their weights a function of ``settings.seed``."""
     torch.manual_seed(settings.seed)
     return model_spec(settings, dataset).build()
-
-
-def trained_towers(settings: RunSettings, dataset: Dataset, training: Path) -> TwoTower:
-    """The towers with the weights that the training in folder ``training`` left."""
-    towers = build_towers(settings, dataset)
-    load_weights(towers, training / WEIGHTS)
-    return towers.eval()

@@ -7,20 +7,19 @@ from pathlib import Path
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.resolved import Compute
-from tt_hydra.pipeline.stage.towers import build_towers
+from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.fit import Reporting, TrainingJob, fit
 from tt_hydra.train.initial import initialise
 from tt_hydra.train.module import Objective
 
 
-def train(settings: RunSettings, dataset: Dataset, compute: Compute, folder: Path) -> None:
-    """Trains under ``folder``, or goes on with what an interrupted run left there."""
-    towers = build_towers(settings, dataset)
+def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Compute, folder: Path) -> None:
+    """Trains untrained towers on a tokenized data set under ``folder``, or goes on with what an interrupted run left there."""
     if settings.train.init_from is not None:
         initialise(towers, Path(settings.train.init_from))
     job = TrainingJob(
         towers=towers,
-        dataset=dataset.tokenized(towers.tokenizers),
+        dataset=dataset,
         sampler=settings.negatives.fit(dataset.counts),
         objective=Objective(loss=settings.loss, temperature=settings.temperature, optimizer=settings.optimizer),
         settings=settings.train,
