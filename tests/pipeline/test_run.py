@@ -1,0 +1,178 @@
+"""Whole runs on a table that can be learnt: what they leave, what they reuse, what they refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from toy_table import ITEMS, USERS, write_table
+
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.config.build import build
+from tt_hydra.config.check import check
+from tt_hydra.config.commands import COMMANDS
+from tt_hydra.config.compose import compose, make_loader
+from tt_hydra.config.problems import refuse
+from tt_hydra.config.rules import RUN_RULES
+from tt_hydra.errors import DataError, TTHydraError
+from tt_hydra.metrics.exact import exact_search
+from tt_hydra.pipeline.run import RunResult, run
+from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.serve.query import Query
+from tt_hydra.serve.retriever import Retriever
+
+SMALL = [
+    *("embedding_dim=8", "tower.feature_dim=8", "tower.text_buckets=64", "train.batch_size=96", "train.max_epochs=3", "logger=none"),
+    *("evaluate.resamples=20", "evaluate.latency_queries=10", "runtime.progress_bar=false"),
+]
+Run = Callable[..., RunResult]
+
+
+def reused(result: RunResult) -> Mapping[str, bool]:
+    return {name: record.reused for name, record in result.stages.items()}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def go(root: Path) -> Run:
+    table = write_table(root / "table")
+    count = iter(range(1000))
+
+    def go(*overrides: str, data: list[str] | None = None, small: list[str] = SMALL) -> RunResult:
+        given = [*(table if data is None else data), *small, f"runtime.outputs={root}/outputs", *overrides]
+        config, problems = compose(make_loader([]), "run", given)
+        assert not problems
+        checked = check(config, COMMANDS["run"], RUN_RULES, {"runtime.run_dir": str(root / "outputs" / "run" / str(next(count)))})
+        refuse([problem for problem in checked.problems if not problem.warning])
+        settings = build(checked, RunSettings)
+        settings.runtime.run_dir.mkdir(parents=True)
+        return run(settings)
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def first(go: Run) -> RunResult:
+    return go()
+
+
+def test_a_run_leaves_figures_report_and_bundle(first: RunResult, root: Path) -> None:
+    metrics = json.loads((first.run_dir / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics == dict(first.metrics)
+    assert (first.run_dir / "report.html").stat().st_size > 0
+    assert (root / "outputs" / "run" / "latest").resolve() == first.run_dir.resolve()
+    assert Bundle.load(first.run_dir / "bundle").manifest.num_items == ITEMS
+
+
+def test_every_promised_figure_is_there(first: RunResult) -> None:
+    quality = [f"recall@{depth}" for depth in (10, 20, 50, 100)] + ["ndcg@10", "mrr@10"]
+    promised = {f"{part}/{kind}/{name}" for part in ("valid", "test") for kind in ("model", "index") for name in quality}
+    promised |= {f"{part}/ann/recall@10{end}" for part in ("valid", "test") for end in ("", "/ci_low", "/ci_high")}
+    promised |= {f"{what}/{name}" for what in ("search", "query") for name in ("p50_ms", "p95_ms", "p99_ms")}
+    promised |= {"index/bytes_per_item", "index/build_s", "budget/met", "train/examples_per_s", "embed/items_per_s"}
+    promised |= {f"stage/{stage}/{what}" for stage in (*first.stages, "report") for what in ("seconds", "reused")}
+    assert promised <= first.metrics.keys()
+    assert all(np.isfinite(value) for value in first.metrics.values())
+
+
+def test_training_beats_untrained_towers(first: RunResult, go: Run) -> None:
+    untrained = go("train.max_epochs=0")
+    assert first.metrics["test/model/recall@20"] > untrained.metrics["test/model/recall@20"]
+
+
+def test_the_same_again_reuses_everything(first: RunResult, go: Run) -> None:
+    again = go()
+    assert all(reused(again).values())
+    assert {key: value for key, value in again.metrics.items() if "stage/" not in key} == {
+        key: value for key, value in first.metrics.items() if "stage/" not in key
+    }
+
+
+def test_another_index_trains_nothing(first: RunResult, go: Run) -> None:
+    other = go("index=hnsw", "quantization=fp16")
+    assert reused(other) == {"prepare": True, "train": True, "embed": True, "index": False, "evaluate": False}
+    assert other.metrics["test/model/recall@10"] == first.metrics["test/model/recall@10"]
+
+
+def test_the_same_data_in_another_place_is_the_same_data(first: RunResult, go: Run, tmp_path: Path) -> None:
+    assert all(reused(go(data=write_table(tmp_path / "moved here"))).values())
+
+
+def test_where_and_how_loudly_changes_nothing(first: RunResult, go: Run) -> None:
+    assert all(reused(go("runtime.embed_batch_size=7", "runtime.set_latest=false", "logger=csv")).values())
+
+
+def test_the_bundle_searches_as_the_pipeline_did(first: RunResult) -> None:
+    retriever = Retriever.load(first.run_dir / "bundle")
+    hits = retriever.search(query_id="u3", k=5)
+    vectors = retriever.bundle.item_vectors
+    vector = retriever.embed_queries([Query(query_id="u3")])
+    wanted = exact_search(vector, vectors, 5, "cosine")
+    ids = retriever.bundle.items("id")["id"].to_list()
+    assert [hit.id for hit in hits] == [ids[row] for row in wanted.rows[0]]
+
+
+def test_a_missed_budget_runs_and_says_so(first: RunResult, go: Run, caplog: pytest.LogCaptureFixture) -> None:
+    result = go("budget.bytes_per_item=1")
+    assert result.metrics["budget/met"] == 0
+    assert "budget.bytes_per_item=1, measured" in caplog.text
+    assert first.metrics["budget/met"] == 1
+    assert reused(result)["index"]
+
+
+def test_ready_made_vectors_need_no_training(go: Run, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "items.npy", random.normal(size=(200, 16)).astype(np.float32))
+    np.save(tmp_path / "queries.npy", random.normal(size=(40, 16)).astype(np.float32))
+    result = go(data=["data=vectors", f"data.path={tmp_path}"], small=SMALL[5:])
+    assert "train" not in result.stages
+    assert result.metrics["test/ann/recall@10"] == 1.0
+    assert "test/model/recall@10" not in result.metrics
+    assert (result.run_dir / "report.html").exists()
+
+
+def test_texts_train_tied_towers(go: Run, tmp_path: Path) -> None:
+    words = ["sea", "war", "love", "space", "horse", "train", "music", "stone"]
+    rows = [(f"a question about the {word} number {number}", f"all about {word}") for word in words for number in range(12)]
+    pl.DataFrame(rows, schema=["query", "positive"], orient="row").write_csv(tmp_path / "pairs.csv")
+    result = go(data=["data=pairs", f"data.path={tmp_path}/pairs.csv"], small=[*SMALL[1:5], "embedding_dim=8"])
+    retriever = Retriever.load(result.run_dir / "bundle")
+    assert len(retriever.search(text="what about the horse?", k=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["negatives=given"], "data=table names none"),
+        (["index=ivf", "index.nprobe=900"], "nearest possible nprobe"),
+        (["quantization=pq", "quantization.m=3"], r"quantization\.m=3"),
+        (["index=factory", "index.spec=Nonsense12"], "Nonsense12"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_training(overrides: list[str], told: str, go: Run, root: Path) -> None:
+    before = sorted((root / "outputs" / "store" / "train").glob("*"))
+    with pytest.raises(TTHydraError, match=told):
+        go(*overrides, "seed=77")
+    assert sorted((root / "outputs" / "store" / "train").glob("*")) == before
+
+
+def test_nothing_to_train_on_is_refused_unless_nothing_is_trained(go: Run, tmp_path: Path) -> None:
+    pl.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"], "part": ["test", "test"]}).write_csv(tmp_path / "events.csv")
+    data = ["data=table", f"data.interactions.path={tmp_path}/events.csv", "data.interactions.split=part", "data.split.kind=given"]
+    with pytest.raises(DataError, match=r"train\.max_epochs=0"):
+        go(data=data)
+    assert go("train.max_epochs=0", data=data).metrics["test/model/recall@10"] == 1.0
+
+
+def test_each_user_is_judged_once(first: RunResult, root: Path) -> None:
+    per_query = pl.read_parquet(root / "outputs" / "store" / "evaluate" / first.stages["evaluate"].key / "per_query_test.parquet")
+    assert sorted(per_query["query"]) == sorted(f"u{user}" for user in range(USERS))
+    assert per_query["model/recall@10"].mean() == pytest.approx(first.metrics["test/model/recall@10"], abs=1e-6)
