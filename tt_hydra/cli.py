@@ -34,6 +34,8 @@ from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.config.summary import summary
 from tt_hydra.errors import TTHydraError
+from tt_hydra.process import TERMINATED, Terminated, keep_quiet, prepare
+from tt_hydra.train.rank import is_follower
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 REFUSED, INTERRUPTED = 2, 130
@@ -46,9 +48,8 @@ T = TypeVar("T")
 
 
 def main() -> None:
-    """Does what the command line says and exits: 0 done, 1 a fault of ours (with traceback), 2 refused, 130 interrupted."""
-    # A thread that spins while it waits stops a neighbour's work; on a shared machine that made a step ten times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Does what the command line says and exits: 0 done, 1 a fault of ours (traceback), 2 refused, 130 interrupted, 143 terminated."""
+    prepare()
     sys.exit(status(sys.argv[1:]))
 
 
@@ -74,10 +75,11 @@ def status(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, SystemExit) as stop:
-        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
+        interrupt = stop.__context__ if isinstance(stop, SystemExit) else stop
+        if not isinstance(interrupt, KeyboardInterrupt):
             raise
         print(f"\ninterrupted; to go on from here: {typed}", file=sys.stderr)
-        return INTERRUPTED
+        return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
 
 
 @dataclass(slots=True)
@@ -143,8 +145,8 @@ def _checked(config: DictConfig, command: str, run_dir: str) -> Checked:
 
 def _job(config: DictConfig, context: Context) -> None:
     before = os.environ.pop(FULL_ERROR, None)
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # a process that Lightning started beside the first one
-        logging.getLogger().setLevel(logging.WARNING)
+    if is_follower():
+        keep_quiet()
     overrides = list(HydraConfig.get().overrides.task)
     try:
         result = _in_own_process(context) if context.multirun and _devices(config) > 1 else EXECUTE[context.call.command](config, context)

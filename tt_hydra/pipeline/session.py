@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,11 @@ from typing import Any
 from tt_hydra.artifact.store import Store
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.table import key_of
+from tt_hydra.train.rank import is_follower
 
 logger = logging.getLogger(__name__)
+
+__all__ = ["Session", "StageRecord", "is_follower"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,6 @@ class StageRecord:
     key: str
     seconds: float
     reused: bool
-
-
-def is_follower() -> bool:
-    """Whether this process was started by Lightning to train beside a first one: it trains, and does nothing else."""
-    return int(os.environ.get("LOCAL_RANK", "0")) > 0
 
 
 @dataclass(slots=True)

@@ -7,26 +7,29 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import RichProgressBar
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import load_file
 
 from tt_hydra.contracts import FittedSampler
 from tt_hydra.data.dataset import Dataset
+from tt_hydra.errors import ConfigError
 from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.callbacks import EpochBar, ItemTexts, OwnSignals
 from tt_hydra.train.datamodule import BatchModule, num_batches
 from tt_hydra.train.encode import refresh_item_text
 from tt_hydra.train.loggers import LoggerSpec
 from tt_hydra.train.module import Objective, RetrievalModule
 from tt_hydra.train.precision import LIGHTNING_NAMES, Device, Precision
+from tt_hydra.train.rank import is_follower, lead
 from tt_hydra.train.selection import AtomicCheckpointIO, CurvePoint, Selection, save_weights
 from tt_hydra.train.settings import TrainSettings
 from tt_hydra.train.validate import validation_figures
@@ -90,27 +93,29 @@ def fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
     """Trains into ``folder`` (``model.safetensors``, ``training.json``), going on from what an interrupted training left there."""
     if not (folder / SUMMARY).exists():
         _fit(job, folder, reporting)
-    if _is_first_rank():
+    if not is_follower():
         for leftover in (*folder.glob("best-*.safetensors"), *folder.glob("*.ckpt")):
             leftover.unlink()
 
 
 def _fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
-    refresh_item_text(job.towers, job.dataset, job.eval_batch_size, job.precision)
     if job.settings.max_epochs == 0:
         save_weights(job.towers, folder / WEIGHTS)
         _summary(job, [], -1).save(folder)
         return
     job.dataset.require_training_pairs()
+    _require_shares(job)
     selection = _selection(job, folder)
     _train(job, folder, selection, reporting)
-    if _is_first_rank():
+    if not is_follower():
         shutil.copyfile(selection.best_path, folder / WEIGHTS)
         _summary(job, selection.curves, selection.best_epoch).save(folder)
 
 
-def _is_first_rank() -> bool:
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+def _require_shares(job: TrainingJob) -> None:
+    examples, devices = len(job.dataset.train), job.settings.devices
+    if examples // num_batches(examples, job.settings.batch_size) < devices:
+        raise ConfigError(f"train.devices={devices} share batches of {examples} training pairs, fewer than one each: use train.devices=1")
 
 
 def load_weights(towers: TwoTower, path: Path) -> None:
@@ -133,7 +138,7 @@ def _selection(job: TrainingJob, folder: Path) -> Selection:
 
 def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Reporting) -> None:
     checkpoint = folder / "last.ckpt"
-    resumed = _peek(checkpoint, selection)
+    resumed = checkpoint.exists() and selection.resumes(torch.load(checkpoint, weights_only=True, map_location="cpu"))
     total_steps = job.settings.max_epochs * num_batches(len(job.dataset.train), job.settings.batch_size)
     _log_effective_batch(job, total_steps)
     if selection.stopped or len(selection.curves) >= job.settings.max_epochs:
@@ -144,29 +149,37 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
     if resumed:
         logger.info("resuming the training after epoch %d of at most %d", len(selection.curves), job.settings.max_epochs)
     try:
-        with warnings.catch_warnings():
+        with _process_as_before(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=False if resumed else None)
-    except SystemExit as stop:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from stop
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning answers Ctrl-C with an exit
+            raise stop.__context__ from None
+        raise
 
 
-def _peek(checkpoint: Path, selection: Selection) -> bool:
-    """Whether there is a checkpoint; its selection state is taken up at once, since a finished training must not train again."""
-    if not checkpoint.exists():
-        return False
-    state: Mapping[str, Any] = torch.load(checkpoint, weights_only=False, map_location="cpu")
-    selection.load_state_dict(state["callbacks"][selection.state_key])
-    return True
+@contextmanager
+def _process_as_before() -> Iterator[None]:
+    """Takes back what several ranks need: a share of the cores each, and addresses in the environment."""
+    threads, environment = torch.get_num_threads(), dict(os.environ)
+    if not is_follower():
+        lead()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl.Trainer:
     settings = job.settings
-    strategy = DDPStrategy(find_unused_parameters=True) if settings.devices > 1 or settings.strategy == "ddp" else "auto"
-    callbacks: list[pl.Callback] = [selection]
-    if reporting.progress_bar:
-        callbacks.append(RichProgressBar(leave=False))
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    several = settings.devices > 1 or settings.strategy == "ddp"
+    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if several else "auto"
+    refresh = partial(refresh_item_text, dataset=job.dataset, batch_size=job.eval_batch_size, precision=job.precision)
+    callbacks: list[pl.Callback] = [OwnSignals(), *([EpochBar()] if reporting.progress_bar else []), ItemTexts(refresh), selection]
+    for name in ("pytorch_lightning", "lightning_fabric.utilities.distributed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     return pl.Trainer(
         accelerator=job.device,
         devices=settings.devices,
@@ -175,12 +188,12 @@ def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl
         max_epochs=settings.max_epochs,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         logger=False if reporting.logger is None else reporting.logger.build(reporting.folder),
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=reporting.progress_bar,
+        enable_progress_bar=False,
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
@@ -197,7 +210,7 @@ def _log_effective_batch(job: TrainingJob, total_steps: int) -> None:
     )  # fmt: skip
     if job.sampler.in_batch and per_step < FEW_NEGATIVES:
         logger.warning(
-            "an effective batch of %d gives fewer than %d in-batch negatives: raise train.batch_size, or add negatives with negatives=uniform",
+            "an effective batch of %d gives fewer than %d in-batch negatives: raise train.batch_size, or draw some with negatives=uniform",
             per_step, FEW_NEGATIVES,
         )  # fmt: skip
 

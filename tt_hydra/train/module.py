@@ -35,7 +35,7 @@ class RetrievalModule(pl.LightningModule):
         objective: loss, temperature and optimizer.
         settings: schedule of the learning rate.
         total_steps: optimizer steps of the whole training; progress is the share of them that is done.
-        seed: every step's randomness (dropout) is a function of it and of the step, so a resumed training repeats nothing and skips nothing.
+        seed: every step's randomness (dropout) is a function of it and of the step, so a resumed training repeats and skips nothing.
     """
 
     def __init__(self, towers: TwoTower, objective: Objective, settings: TrainSettings, total_steps: int, seed: int) -> None:

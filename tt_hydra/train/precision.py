@@ -15,19 +15,22 @@ Device = Literal["cpu", "gpu"]
 LIGHTNING_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-def resolve_device(accelerator: Literal["auto", "cpu", "gpu"]) -> Device:
+def resolve_device(accelerator: Literal["auto", "cpu", "gpu"], devices: int = 1) -> Device:
     """The kind of device to run on.
 
     Raises:
-        ConfigError: a GPU is asked for and there is none.
+        ConfigError: GPUs are asked for and there are none, or fewer.
     """
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError(
             "train.accelerator=gpu, but torch finds no CUDA device: use train.accelerator=cpu, or install a CUDA build of torch"
         )
-    if accelerator == "auto":
-        return "gpu" if torch.cuda.is_available() else "cpu"
-    return accelerator
+    device: Device = "cpu" if accelerator == "cpu" or not torch.cuda.is_available() else "gpu"
+    if device == "gpu" and devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"train.devices={devices}, but torch finds {torch.cuda.device_count()} GPU(s): use as many, or train.accelerator=cpu"
+        )
+    return device
 
 
 def resolve_precision(wanted: Literal["auto", "32", "bf16", "16"], device: Device, large_matrices: bool) -> Precision:

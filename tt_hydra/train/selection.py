@@ -1,4 +1,4 @@
-"""After each epoch: validate, remember the best towers, decide whether to go on, and write a checkpoint that all of this can resume from."""
+"""After each epoch: validate, remember the best towers, decide whether to go on, write a checkpoint to resume all of this from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
+from tt_hydra.errors import ConfigError
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.module import RetrievalModule
 
@@ -67,7 +68,18 @@ class Selection(pl.Callback):
     @property
     def best_path(self) -> Path:
         """Weights of the best epoch."""
-        return self._folder / f"best-{self.best_epoch}.safetensors"
+        return self._weights_of(self.best_epoch)
+
+    def resumes(self, checkpoint: Mapping[str, Any]) -> bool:
+        """Takes up what a checkpoint remembers; False where the weights that it calls the best are gone."""
+        state = checkpoint["callbacks"][self.state_key]
+        if not self._weights_of(state["best_epoch"]).exists():
+            return False
+        self.load_state_dict(state)
+        return True
+
+    def _weights_of(self, epoch: int) -> Path:
+        return self._folder / f"best-{epoch}.safetensors"
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training must know."""
@@ -85,9 +97,11 @@ class Selection(pl.Callback):
         """Validates, selects, saves."""
         assert isinstance(pl_module, RetrievalModule)
         seconds = time.perf_counter() - self._started
-        figures = {} if self._validate is None else self._validate(pl_module.towers)
+        means = pl_module.take_epoch_means()
+        _require_finite(means["loss"], trainer.current_epoch)
+        figures = {} if self._validate is None else trainer.strategy.broadcast(self._validate(pl_module.towers))
         point = {"epoch": float(trainer.current_epoch), "step": float(trainer.global_step), "seconds": seconds}
-        self.curves.append({**point, **pl_module.take_epoch_means(), **figures})
+        self.curves.append({**point, **means, **figures})
         pl_module.log_dict(figures, logger=True, prog_bar=False)
         self._select(trainer, pl_module.towers, figures)
         trainer.save_checkpoint(self._folder / "last.ckpt")
@@ -117,6 +131,12 @@ def save_weights(towers: TwoTower, path: Path) -> None:
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def _require_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        fix = "lower optimizer.lr, raise temperature.start, or set train.gradient_clip or train.precision=32"
+        raise ConfigError(f"the training diverged: the mean loss of epoch {epoch} is {loss}; {fix}")
 
 
 def _line(point: CurvePoint, monitor: str) -> str:

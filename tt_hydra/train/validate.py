@@ -6,7 +6,7 @@ from tt_hydra.data.dataset import Dataset
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.encode import embed_items, embed_queries, refresh_item_text
+from tt_hydra.train.encode import embed_items, embed_queries
 from tt_hydra.train.precision import Precision
 
 CUTOFFS = Cutoffs(recall=(10,))
@@ -15,9 +15,8 @@ CUTOFFS = Cutoffs(recall=(10,))
 def validation_figures(
     towers: TwoTower, dataset: Dataset, *, exclude_seen: bool, batch_size: int, precision: Precision
 ) -> dict[str, float]:
-    """``valid/model/recall@10`` and its fellows at cutoff 10."""
+    """``valid/model/recall@10`` and its fellows at cutoff 10; the cache of the items' texts must be fresh."""
     part = dataset.eval_part("valid")
-    refresh_item_text(towers, dataset, batch_size, precision)
     queries = embed_queries(towers, dataset, "valid", batch_size, precision)
     items = embed_items(towers, dataset, batch_size, precision)
     result = exact_search(queries, items, CUTOFFS.deepest, towers.metric, exclude=part.seen if exclude_seen else None)

@@ -14,7 +14,7 @@ from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.tower.bert import Bert
 from tt_hydra.tower.pretrained import location
 from tt_hydra.tower.spec import TowerSpec
-from tt_hydra.train.initial import weight_files
+from tt_hydra.train.initial import initial_files
 from tt_hydra.train.precision import Device, Precision, resolve_device, resolve_precision
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
@@ -30,7 +30,7 @@ class Compute:
 
 def resolve_compute(settings: RunSettings, dataset: Dataset) -> Compute:
     """The device and precision that ``auto`` comes to on this machine."""
-    device = resolve_device(settings.train.accelerator)
+    device = resolve_device(settings.train.accelerator, settings.train.devices)
     has_text = any(side.of(Kind.TEXT) for side in (dataset.schema.query, dataset.schema.item))
     towers = (settings.query_tower or settings.tower, settings.item_tower or settings.tower)
     transformer = has_text and any(isinstance(tower, Bert) for tower in towers)
@@ -44,7 +44,7 @@ def resolved_nodes(settings: RunSettings, compute: Compute) -> dict[str, Any]:
     """
     train = spec_of(settings.train) | {"accelerator": compute.device, "precision": compute.precision}
     if settings.train.init_from is not None:
-        train["init_from"] = [sha256(path) for path in weight_files(Path(settings.train.init_from))]
+        train["init_from"] = [sha256(path) for path in initial_files(Path(settings.train.init_from))]
     towers = {name: getattr(settings, name) for name in ("tower", "query_tower", "item_tower")}
     return {"train": train, **{name: _tower(spec) for name, spec in towers.items()}}
 

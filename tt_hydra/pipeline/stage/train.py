@@ -16,7 +16,7 @@ from tt_hydra.train.module import Objective
 def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Compute, folder: Path) -> None:
     """Trains untrained towers on a tokenized data set under ``folder``, or goes on with what an interrupted run left there."""
     if settings.train.init_from is not None:
-        initialise(towers, Path(settings.train.init_from))
+        initialise(towers, Path(settings.train.init_from), dataset.featurizer)
     job = TrainingJob(
         towers=towers,
         dataset=dataset,
