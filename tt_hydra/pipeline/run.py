@@ -48,7 +48,7 @@ class RunResult:
 
 
 def run(settings: RunSettings, command: str = "", changed: Mapping[str, tuple[Any, Any]] | None = None) -> RunResult:
-    """Goes through all stages, writes ``metrics.json``, ``bundle/`` and ``report.html`` into the run's folder.
+    """Goes through all stages, writes ``metrics.json``, ``per_query_<part>.parquet``, ``bundle/`` and ``report.html`` into the run's folder.
 
     Args:
         settings: everything that can be told.
@@ -66,6 +66,7 @@ def run(settings: RunSettings, command: str = "", changed: Mapping[str, tuple[An
         bundle(settings, folders, dataset, towers, resolve_compute(settings, dataset).precision, metrics)
         story = Story(command=command, changed=changed or {}, warnings=_warnings(settings, dataset, metrics))
         report(settings, folders, dataset, metrics, story)
+        evaluation.copy_per_query(folders.evaluate, settings.runtime.run_dir)
         metrics |= {"stage/report/seconds": time.perf_counter() - started, "stage/report/reused": 0.0}
     write_json(settings.runtime.run_dir / "metrics.json", dict(sorted(metrics.items())))
     if settings.runtime.set_latest:

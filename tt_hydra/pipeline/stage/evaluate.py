@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from tt_hydra.artifact.files import link_or_copy
 from tt_hydra.contracts import FloatArray, SearchResult, Split, VectorIndex
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.parts import EvalPart
@@ -61,6 +62,13 @@ def evaluate(evaluation: Evaluation, folder: Path) -> None:
 def load_metrics(folder: Path) -> Metrics:
     """The figures that the stage wrote."""
     return _read(folder / METRICS)
+
+
+def copy_per_query(evaluated: Path, folder: Path) -> None:
+    """Puts each query's figures beside the run's own, for paired comparisons."""
+    for path in evaluated.glob("per_query_*.parquet"):
+        (folder / path.name).unlink(missing_ok=True)
+        link_or_copy(path, folder / path.name)
 
 
 def embedding_metrics(embedding: Path) -> Metrics:
