@@ -48,7 +48,7 @@ class RunResult:
 
 
 def run(settings: RunSettings, command: str = "", changed: Mapping[str, tuple[Any, Any]] | None = None) -> RunResult:
-    """Goes through all stages, writes ``metrics.json``, ``per_query_<part>.parquet``, ``bundle/`` and ``report.html`` into the run's folder.
+    """Goes through all stages; writes ``metrics.json``, ``per_query_<part>.parquet``, ``bundle/`` and ``report.html`` for the run.
 
     Args:
         settings: everything that can be told.
