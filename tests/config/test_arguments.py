@@ -57,6 +57,7 @@ def test_any_text_survives_quoting():
         ("bundle=a=b", "bundle='a=b'"),
         ("hydra.run.dir=${runtime.outputs}/x", "hydra.run.dir=${runtime.outputs}/x"),
         ("tower.hidden_dims=[1,2]", "tower.hidden_dims=[1,2]"),
+        ("index.spec=OPQ16_64,IVF256,PQ16", "index.spec='OPQ16_64,IVF256,PQ16'"),
     ],
 )
 def test_paths_are_quoted_where_hydra_needs_it(given, kept):

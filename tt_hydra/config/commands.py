@@ -29,7 +29,7 @@ WITH_DATA = ("evaluate",)
 TEXTS = ("query", "query_id")
 """Keys whose value is the text that the shell gave, whatever it holds."""
 
-PATHS = ("bundle", "input", "output", "search.input", "search.output", "hydra.run.dir", "runtime.outputs", "train.init_from")
+PATHS = ("bundle", "input", "output", "search.input", "search.output", "hydra.run.dir", "runtime.outputs", "train.init_from", "index.spec")
 """Keys whose value may hold spaces, commas and parentheses, besides all that end in ``.path``."""
 
 
