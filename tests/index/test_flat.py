@@ -48,6 +48,13 @@ def test_opq_takes_pieces_that_do_not_divide_the_dimension() -> None:
     assert recall(index.search(queries, 10).rows, similarities(queries, items, "dot")) > 0.8
 
 
+def test_opq_learns_from_fewer_vectors_than_dimensions() -> None:
+    """FAISS itself writes past its buffers here; the premise of this test is that the process survives."""
+    items = np.random.default_rng(0).standard_normal((40, 64)).astype(np.float32)
+    found = build_index(Flat(), Opq(m=16, bits=4, iterations=2, refine=4), items, "cosine").search(items, 1)
+    np.testing.assert_array_equal(found.rows[:, 0], np.arange(40))
+
+
 def test_projection_keeps_the_ranking_of_items_that_share_a_large_mean() -> None:
     """Subtracting the mean on both sides, as PCA does, would rank by <q - mean, x - mean> instead."""
     items = catalogue(rank=5) + 3 * np.eye(24, dtype=np.float32)[0]

@@ -34,7 +34,12 @@ def product_rotation(sample: FloatArray, m: int, bits: int, iterations: int) -> 
 
 
 def train_rotation(rotation: faiss.OPQMatrix, sample: FloatArray, bits: int) -> None:
-    """Trains a rotation for codes of ``bits`` bits."""
+    """Trains a rotation for codes of ``bits`` bits.
+
+    Rows are repeated where there are fewer than dimensions: FAISS writes past its buffers there and the process dies.
+    """
+    wide = max(rotation.d_in, rotation.d_out)
+    sample = np.tile(sample, (-(-wide // len(sample)), 1)) if len(sample) < wide else sample
     quantizer = faiss.ProductQuantizer(rotation.d_out, rotation.M, bits)
     quiet(quantizer.cp)
     rotation.pq = quantizer
