@@ -33,10 +33,17 @@ def test_distinct_texts_are_queries_and_items(tmp_path: Path) -> None:
     tables = Pairs(path=write(tmp_path / "pairs.jsonl", ROWS)).read()
     assert tables.queries.rows() == [("q0", "a?"), ("q1", "b?")]
     assert tables.items.rows() == [("d0", "ä"), ("d1", "b"), ("d2", "c"), ("d3", "d")]
-    assert tables.interactions.rows() == [("q0", "d0", ["d1", "d2"]), ("q1", "d1", []), ("q0", "d1", [])]
+    assert tables.interactions.rows() == [("q0", "d0", ["d1", "d2"]), ("q1", "d1", ["d3"]), ("q0", "d1", [])]
     assert tables.counts == {"pairs with an empty query": 1, "pairs with an empty positive": 1, "duplicate interactions": 1}
     assert tables.declaration.split == SplitSpec(kind="random", valid=0.1, test=0.1)
     assert tables.display == "text"
+
+
+def test_triplets_of_one_pair_keep_every_negative(tmp_path: Path) -> None:
+    rows = [{"query": "a?", "positive": "p", "negative": negative} for negative in ("x", "y", "x")]
+    tables = Pairs(path=write(tmp_path / "triplets.jsonl", rows)).read()
+    assert tables.interactions.rows() == [("q0", "d0", ["d1", "d2"])]
+    assert tables.counts == {"duplicate interactions": 2}
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def read_pairs(files: Sequence[DataFile], columns: PairColumns, shares: Shares, 
     return Tables(
         queries=queries,
         items=items,
-        interactions=drop_duplicates(events, counts),
+        interactions=_merged(events, counts),
         declaration=Declaration(queries=TEXT_FEATURE, items=TEXT_FEATURE, split=split),
         counts=told(counts),
         fingerprint=content,
@@ -180,6 +180,16 @@ def _negative_ids(negatives: pl.Series, items: pl.DataFrame) -> pl.Series:
     found = rows.explode("text").join(items, on="text", how="inner", maintain_order="left")
     lists = found.group_by("row", maintain_order=True).agg(pl.col("id").unique(maintain_order=True).alias("negatives"))
     return rows.join(lists, on="row", how="left", maintain_order="left")["negatives"].fill_null([])
+
+
+def _merged(events: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
+    """Each pair once, with the negatives of all its rows: triplets repeat a pair to name further negatives."""
+    kept = drop_duplicates(events, counts)
+    if "negatives" not in events.columns:
+        return kept
+    pair = [name for name in events.columns if name != "negatives"]
+    named = events.group_by(pair, maintain_order=True).agg(pl.col("negatives").explode().drop_nulls().unique(maintain_order=True))
+    return kept.drop("negatives").join(named, on=pair, how="left", nulls_equal=True, maintain_order="left")
 
 
 def _settled(events: pl.DataFrame, shares: Shares) -> tuple[pl.DataFrame, SplitSpec]:
