@@ -67,6 +67,19 @@ def test_no_table_of_queries_or_items_leaves_their_ids(folder: Path) -> None:
     assert tables.display is None
 
 
+def test_a_column_called_path_enters_the_fingerprint(folder: Path) -> None:
+    def source(kind: str, place: Path) -> Table:
+        events = {"path": str(place / "events.csv"), "query": "uid", "item": "sku", "context": {"path": kind}}
+        return Table(interactions=events, items={"path": str(place / "items.parquet"), "id": "sku", "features": {"path": kind}})
+
+    moved = folder / "moved"
+    moved.mkdir()
+    for name in ("events.csv", "items.parquet"):
+        (moved / name).write_bytes((folder / name).read_bytes())
+    assert source("text", folder).fingerprint() == source("text", moved).fingerprint()
+    assert source("text", folder).fingerprint() != source("categorical", folder).fingerprint()
+
+
 def test_the_default_node_is_a_source_that_lacks_a_path_only() -> None:
     with pytest.raises(DataError, match=r"data\.interactions\.path is not set"):
         Table().read()

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 from tt_hydra.component import spec_of
 
 CHUNK = 1 << 20
+BY_COLUMN = ("features", "context")
+"""Arguments whose keys are names of columns, of which one may be called ``path``."""
 
 
 def hash_stream(stream: BinaryIO) -> str:
@@ -31,7 +33,7 @@ def fingerprint(component: object, contents: Iterable[tuple[str, str]]) -> str:
     """Fingerprint of a source.
 
     Args:
-        component: the source; its arguments enter, except every key ``path`` at any depth.
+        component: the source; its arguments enter, except where its files lie: every key ``path`` that is no column's name.
         contents: pairs (role of a file, hash of its content), in an order of their own.
     """
     return hash_plain({"arguments": _without_paths(spec_of(component)), "contents": [list(pair) for pair in contents]})
@@ -44,7 +46,7 @@ def hash_plain(value: Any) -> str:
 
 def _without_paths(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_paths(item) for key, item in value.items() if key != "path"}
+        return {key: item if key in BY_COLUMN else _without_paths(item) for key, item in value.items() if key != "path"}
     if isinstance(value, list):
         return [_without_paths(item) for item in value]
     return value
