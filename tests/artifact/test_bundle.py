@@ -157,7 +157,7 @@ def test_the_manifest_is_checked_itself(bundle_folder: Path) -> None:
         Bundle.load(bundle_folder)
     path.write_text(good)
     rewritten(bundle_folder, format=99)
-    with pytest.raises(BundleError, match="format 99; this version of tt_hydra reads format 1"):
+    with pytest.raises(BundleError, match="format 99; this version of tt_hydra reads format 2"):
         Bundle.load(bundle_folder)
 
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from bundle_parts import FULL, make_parts
 
 import tt_hydra
 from tt_hydra.artifact.write import Parts, write_bundle
@@ -72,15 +74,26 @@ def test_what_is_given_beside_an_id_replaces_the_record(retriever: Retriever) ->
     np.testing.assert_allclose(retriever.embed_queries([spelt_out])[0], same, atol=1e-6)
 
 
-def test_left_out_items_do_not_come(retriever: Retriever) -> None:
+def test_left_out_items_do_not_come(retriever: Retriever, parts: Parts) -> None:
     every = [hit.id for hit in retriever.search(query_id="2", k=100)]
     assert sorted(every) == sorted(retriever.bundle.items("id")["id"])
     without = [hit.id for hit in retriever.search(query_id="2", k=5, exclude=[every[0], every[2], "unknown"])]
     assert without == [every[1], *every[3:7]]
-    history = set(retriever.bundle.queries["history"][2])
-    assert len(history) == 4
-    fresh = [hit.id for hit in retriever.search(query_id="2", k=36, exclude_history=True)]
-    assert fresh == [identifier for identifier in every if identifier not in history]
+    events = parts.dataset.events
+    had = {parts.dataset.item_ids[int(row)] for row in events["item"][events["query"] == 2]}
+    assert had > set(retriever.bundle.queries["history"][2]), "the premise: it had more than its history remembers"
+    fresh = [hit.id for hit in retriever.search(query_id="2", k=36, exclude_seen=True)]
+    assert fresh == [identifier for identifier in every if identifier not in had]
+    told = [hit.id for hit in retriever.search(history=["i1", "i2"], k=40, exclude_seen=True)]
+    assert sorted([*told, "i1", "i2"]) == sorted(every)
+
+
+def test_a_model_without_histories_leaves_seen_items_out_too(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path, replace(FULL, history=None))
+    found = Retriever.load(write_bundle(tmp_path / "bundle", parts).folder)
+    had = {parts.dataset.item_ids[int(row)] for row in parts.dataset.taken().row(2)}
+    assert len(had) == 6
+    assert had.isdisjoint(hit.id for hit in found.search(query_id="2", k=40, exclude_seen=True))
 
 
 def test_a_ready_made_vector_is_searched_as_it_is(retriever: Retriever, parts: Parts) -> None:

@@ -3,8 +3,9 @@
 Layout: ``manifest.json``; ``query_tower.safetensors`` and ``item_tower.safetensors`` (tied towers have only the latter);
 ``encoder/`` configuration and tokenizer of a pretrained text encoder; ``featurizer.json``; ``item_vectors.npy``, the truth, with
 ``item_vectors.json``, the model that made it; ``index/`` with ``built_from.json``; ``items.parquet``, ids in row order with all raw
-columns; ``items/``, the same encoded; ``queries.parquet``, last known raw features and history by query id; ``item_text.npy`` and
-``item_tokens/``, the items' text vectors and token ids, where histories read them. Where the vectors came ready-made there are
+columns; ``items/``, the same encoded; ``queries.parquet``, last known raw features and history by query id; ``taken``, the rows of
+all items that each query had, which may be more than its history; ``item_text.npy`` and ``item_tokens/``, the items' text vectors
+and token ids, where histories read them. Where the vectors came ready-made there are
 ``query_vectors.npy`` and no towers. Nothing in it is a pickle.
 """
 
@@ -26,7 +27,7 @@ import torch
 from tt_hydra.artifact.files import sha256, sizes
 from tt_hydra.artifact.manifest import MANIFEST, Manifest
 from tt_hydra.artifact.model import ITEM_WEIGHTS, QUERY_WEIGHTS, ModelSpec, load_weights
-from tt_hydra.contracts import FloatArray, VectorIndex
+from tt_hydra.contracts import FloatArray, Ragged, VectorIndex
 from tt_hydra.data.catalogue import Catalogue
 from tt_hydra.data.encoded import load_ragged
 from tt_hydra.data.featurizer import Featurizer
@@ -38,6 +39,7 @@ VECTORS, VECTORS_ORIGIN = "item_vectors.npy", "item_vectors.json"
 INDEX, INDEX_ORIGIN = "index", "index/built_from.json"
 ITEMS, CATALOGUE, QUERIES, FEATURIZER = "items.parquet", "items", "queries.parquet", "featurizer.json"
 QUERY_VECTORS = "query_vectors.npy"
+TAKEN = "taken"
 ITEM_TEXT, ITEM_TOKENS, ENCODER = "item_text.npy", "item_tokens", "encoder"
 _REPAIR = "Copy the bundle again from where it was made, or run the pipeline again"
 
@@ -166,6 +168,11 @@ class Bundle:
     def queries(self) -> pl.DataFrame:
         """Known queries: ``id``, last known raw features, history."""
         return pl.read_parquet(self.folder / QUERIES)
+
+    @cached_property
+    def taken(self) -> Ragged:
+        """Item rows that each known query had before, memory-mapped."""
+        return load_ragged(self.folder, TAKEN)
 
     @cached_property
     def featurizer(self) -> Featurizer:

@@ -13,7 +13,7 @@ from tt_hydra.artifact.keys import fingerprint
 from tt_hydra.contracts import Metric
 from tt_hydra.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 

@@ -24,6 +24,7 @@ from tt_hydra.artifact.bundle import (
     ITEMS,
     QUERIES,
     QUERY_VECTORS,
+    TAKEN,
     VECTORS,
     VECTORS_ORIGIN,
     Bundle,
@@ -140,6 +141,7 @@ def _write_data(folder: Path, parts: Parts) -> None:
     for name in sizes(items):
         link_or_copy(items / name, folder / ITEMS if name == RAW else folder / CATALOGUE / name)
     dataset.query_records(np.arange(dataset.num_queries)).write_parquet(folder / QUERIES)
+    save_column(folder, TAKEN, dataset.taken())
     tokens = dataset.catalogue.table.tokens if dataset.featurizer.history else {}
     for number, column in enumerate(tokens.values()):
         (folder / ITEM_TOKENS).mkdir(exist_ok=True)

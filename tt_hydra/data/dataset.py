@@ -115,6 +115,12 @@ class Dataset:
         """By query row its positives in the training part: item rows, sorted, distinct."""
         return load_ragged(self.folder, "known")
 
+    def taken(self) -> Ragged:
+        """By query row all items of its events, of whatever part: item rows, sorted, distinct."""
+        pairs = np.unique(self.events["query"] * self.num_items + self.events["item"])
+        offsets = np.searchsorted(pairs, np.arange(self.num_queries + 1) * self.num_items)
+        return Ragged((pairs % self.num_items).astype(np.int32), offsets)
+
     @cached_property
     def vectors(self) -> tuple[FloatArray, FloatArray] | None:
         """Ready-made item and query vectors of the source ``vectors``, memory-mapped, or None."""

@@ -136,5 +136,5 @@ def _questions(settings: SearchSettings) -> list[Question]:
 def _answers(retriever: Retriever, questions: list[Question], settings: SearchSettings, exclude: bool) -> Iterator[Answer]:
     for start in range(0, len(questions), CHUNK):
         chunk = questions[start : start + CHUNK]
-        found = retriever.search_many([question.query for question in chunk], k=settings.k, exclude_history=exclude, params=settings.params)
+        found = retriever.search_many([question.query for question in chunk], k=settings.k, exclude_seen=exclude, params=settings.params)
         yield from (Answer(question.name, hits) for question, hits in zip(chunk, found, strict=True))

@@ -77,12 +77,6 @@ class Records:
             row[HISTORY] = [str(item) for item in query.history]
         return row
 
-    def history(self, query: Query) -> list[str]:
-        """Ids of the items that a question's query had before, as far as the bundle or the question says."""
-        if query.history is not None or query.query_id is None or not self.has_history:
-            return [str(item) for item in query.history or ()]
-        return list(self._bundle.queries[HISTORY][self.number(query.query_id)])
-
     def number(self, query_id: str) -> int:
         """Row of a known query.
 

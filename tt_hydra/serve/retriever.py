@@ -71,7 +71,7 @@ class Retriever:
         vector: FloatArray | None = None,
         k: int = 10,
         exclude: Iterable[str] = (),
-        exclude_history: bool = False,
+        exclude_seen: bool = False,
         params: Mapping[str, int] | None = None,
     ) -> list[Hit]:
         """The best items of one query, best first; see `Query` for what can be asked.
@@ -85,14 +85,14 @@ class Retriever:
             vector: a ready-made query vector.
             k: how many items.
             exclude: ids of items to leave out.
-            exclude_history: leave out the query's own history too.
+            exclude_seen: leave out all items that the query had before: a known one's, or those of the history given.
             params: search parameters, instead of the bundle's.
 
         Raises:
             DataError: an unknown id, or an input that this model does not take.
         """
         query = Query(text=text, query_id=query_id, features=features, history=history, context=context, vector=vector)
-        return self.search_many([query], k=k, exclude=exclude, exclude_history=exclude_history, params=params)[0]
+        return self.search_many([query], k=k, exclude=exclude, exclude_seen=exclude_seen, params=params)[0]
 
     def search_many(
         self,
@@ -100,7 +100,7 @@ class Retriever:
         *,
         k: int = 10,
         exclude: Iterable[str] = (),
-        exclude_history: bool = False,
+        exclude_seen: bool = False,
         params: Mapping[str, int] | None = None,
     ) -> list[list[Hit]]:
         """The best items of each query; see `search`."""
@@ -108,12 +108,12 @@ class Retriever:
             raise DataError(f"k={k}: at least 1 result")
         if not queries:
             return []
-        histories = [set(self._records.history(query)) if exclude_history else set() for query in queries]
-        fetched = k + max(map(len, histories))
+        seen = [self._seen(query) if exclude_seen else set() for query in queries]
+        fetched = k + max(map(len, seen))
         result = self.index.search(
             self.embed_queries(queries), fetched, params or self.bundle.manifest.search_params, self._allowed(exclude)
         )
-        return [self._hits(*found, k) for found in zip(result.scores, result.rows, histories, strict=True)]
+        return [self._hits(*found, k) for found in zip(result.scores, result.rows, seen, strict=True)]
 
     def embed_queries(self, queries: Sequence[Query]) -> FloatArray:
         """Vectors of queries, ``(n, dim)`` float32.
@@ -227,6 +227,11 @@ class Retriever:
         allowed = np.ones(len(self._ids), np.bool_)
         allowed[rows] = False
         return allowed
+
+    def _seen(self, query: Query) -> set[str]:
+        if query.history is not None or query.query_id is None:
+            return {str(item) for item in query.history or ()}
+        return {self._ids[row] for row in self.bundle.taken.row(self._records.number(query.query_id)).tolist()}
 
     def _hits(self, scores: FloatArray, rows: IntArray, left_out: set[str], k: int) -> list[Hit]:
         found = [(self._ids[row], row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True) if row >= 0]
