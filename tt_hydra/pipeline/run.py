@@ -116,10 +116,10 @@ def _embed(session: Session, dataset: Dataset, towers: TwoTower | None) -> Path:
     if towers is None:
         session.skip("train")
         return _given(session, dataset)
-    precision, batch_size = resolve_compute(settings, dataset).precision, settings.runtime.embed_batch_size
+    compute, batch_size = resolve_compute(settings, dataset), settings.runtime.embed_batch_size
     title = {"title": f"{dataset.num_items} items, {towers.dim} dimensions"}
     return session.stage(
-        "embed", {"precision": precision}, title, lambda folder: embedding.embed(towers, dataset, precision, batch_size, folder)
+        "embed", {"precision": compute.precision}, title, lambda folder: embedding.embed(towers, dataset, compute, batch_size, folder)
     )
 
 

@@ -12,9 +12,9 @@ import torch
 
 from tt_hydra.contracts import FloatArray
 from tt_hydra.data.dataset import Dataset
+from tt_hydra.pipeline.stage.resolved import Compute
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.encode import embed_items, embed_queries, refresh_item_text
-from tt_hydra.train.precision import Precision
 
 ITEMS = "items.npy"
 ITEM_TEXT = "item_text.npy"
@@ -22,9 +22,13 @@ SUMMARY = "embedding.json"
 PARTS: tuple[Literal["valid", "test"], ...] = ("valid", "test")
 
 
-def embed(towers: TwoTower, dataset: Dataset, precision: Precision, batch_size: int, folder: Path) -> None:
-    """Writes ``items.npy``, ``queries_valid.npy``, ``queries_test.npy``, what histories read of texts, and what it took."""
-    started = time.perf_counter()
+def embed(towers: TwoTower, dataset: Dataset, compute: Compute, batch_size: int, folder: Path) -> None:
+    """Writes ``items.npy``, ``queries_valid.npy``, ``queries_test.npy``, what histories read of texts, and what it took.
+
+    The towers run on the device of ``compute`` and are on the CPU afterwards.
+    """
+    started, precision = time.perf_counter(), compute.precision
+    towers.to("cuda" if compute.device == "gpu" else "cpu")
     refresh_item_text(towers, dataset, batch_size, precision)
     if towers.item_text is not None:
         np.save(folder / ITEM_TEXT, towers.item_text.float().cpu().numpy())
@@ -32,6 +36,7 @@ def embed(towers: TwoTower, dataset: Dataset, precision: Precision, batch_size: 
     items_per_s = dataset.num_items / (time.perf_counter() - started)
     for part in PARTS:
         np.save(folder / queries_file(part), embed_queries(towers, dataset, part, batch_size, precision))
+    towers.to("cpu")
     (folder / SUMMARY).write_text(json.dumps({"items_per_s": items_per_s}), encoding="utf-8")
 
 
