@@ -83,9 +83,9 @@ def test_every_promised_figure_is_there(first: RunResult) -> None:
     assert all(np.isfinite(value) for value in first.metrics.values())
 
 
-def test_training_beats_untrained_towers(first: RunResult, go: Run) -> None:
-    untrained = go("train.max_epochs=0")
-    assert first.metrics["test/model/recall@20"] > untrained.metrics["test/model/recall@20"]
+def test_training_beats_untrained_towers(go: Run) -> None:
+    untrained, trained = go("train.max_epochs=0"), go("train.max_epochs=30", "train.patience=null", "optimizer.lr=0.02")
+    assert trained.metrics["test/model/recall@20"] > untrained.metrics["test/model/recall@20"] + 0.2
 
 
 def test_the_same_again_reuses_everything(first: RunResult, go: Run) -> None:
