@@ -8,8 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +27,7 @@ from tt_hydra.config.changed import changed
 from tt_hydra.config.check import Checked, check
 from tt_hydra.config.commands import COMMANDS, PATHS, RUN_DIR, RUNS, TEXTS, misplaced, strangers
 from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
+from tt_hydra.config.environment import environment
 from tt_hydra.config.overrides import message
 from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import refuse
@@ -89,6 +89,7 @@ class Context:
     Attributes:
         results: one line for each job of a ``--multirun``: its overrides and its figures, or why it was refused.
         refusal: the error of a single job.
+        started: whether Hydra has made the folder of a job and called it.
     """
 
     call: Call
@@ -96,6 +97,7 @@ class Context:
     loader: ConfigLoaderImpl
     results: list[tuple[list[str], Mapping[str, float] | str]] = field(default_factory=list)
     refusal: TTHydraError | None = None
+    started: bool = False
 
     @property
     def multirun(self) -> bool:
@@ -110,10 +112,17 @@ def _do(call: Call, typed: str) -> int:
     sys.argv[1:] = call.argv
 
     def task(config: DictConfig) -> None:
+        context.started = True
         _job(config, context)
 
-    with _environment(FULL_ERROR, "1"):  # Hydra hands errors on instead of printing them
-        hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=call.command)(task)()
+    with environment(FULL_ERROR, "1"):  # Hydra hands errors on instead of printing them
+        try:
+            hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=call.command)(task)()
+        except OSError as error:
+            if context.started:
+                raise
+            where = "set TT_HYDRA_OUTPUTS (or hydra.run.dir) to a folder that can be written"
+            raise TTHydraError(f"the folder of the run cannot be made: {error}; {where}") from error
     if context.refusal is not None:
         raise context.refusal
     if context.results:
@@ -283,16 +292,3 @@ def _show(renderable: object) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(renderable)
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

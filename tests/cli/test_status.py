@@ -106,6 +106,32 @@ def test_mistakes_are_refused_before_a_folder_is_made(line, runs, capsys, tmp_pa
     ]
 
 
+def test_outputs_that_cannot_be_made_are_one_line(line, runs, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert line(f"runtime.outputs={tmp_path / 'file' / 'outputs'}") == 2
+    told = capsys.readouterr().err
+    assert "the folder of the run cannot be made" in told
+    assert "TT_HYDRA_OUTPUTS" in told
+    assert "Traceback" not in told
+    assert runs == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=-1", "seed must be a whole number from 0 to 2147483647, got -1"),
+        ("seed=2147483648", "got 2147483648"),
+        ("runtime.threads=0", "runtime.threads must be at least 1, got 0"),
+        ("runtime.embed_batch_size=0", "runtime.embed_batch_size must be at least 1, got 0"),
+        ("evaluate.examples=-1", "evaluate.examples must be at least 0, got -1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(override, message, line, runs, capsys):
+    assert line(override) == 2
+    assert message in capsys.readouterr().err
+    assert runs == []
+
+
 def test_errors_of_the_work_are_one_line(line, monkeypatch, capsys):
     def refuse(settings, command="", changed=None):
         raise DataError("events.csv, line 7: seven columns instead of eight")

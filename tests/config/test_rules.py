@@ -100,6 +100,8 @@ def test_files_must_be_named_and_there(told, tmp_path, monkeypatch):
     assert str(tmp_path) in absent[0]
     one(told("data.path=there"), "data.path: names nothing that is there: there")
     assert told("data=hub", "data.path=some/id", "train.batch_size=1024") == []
+    column = told("data=table", "data.interactions.path=here", "data.items.path=here", "data.items.features={path: text}")
+    assert column == [], "a column may be called path"
 
 
 def test_options_whose_package_is_missing(told, monkeypatch):

@@ -36,6 +36,8 @@ NEEDED_PATHS = {
 """The path that a source cannot do without."""
 HUB = "tt_hydra.data.hub.Hub"
 """The source whose path may be an id instead."""
+BY_COLUMN = ("features", "context")
+"""Nodes whose keys are names of columns."""
 DRAWN_ONLY = ("tt_hydra.negatives.uniform.Uniform", "tt_hydra.negatives.popularity.Popularity")
 """Samplers under which no query is a negative of another query's item."""
 
@@ -153,8 +155,10 @@ def sharpness(spec: Spec) -> Iterator[Problem]:
 
 
 def _paths(node: Any, where: str) -> Iterator[tuple[str, str | None]]:
-    """The values called ``path`` in a node and below it, with their dotted paths."""
+    """The values called ``path`` in a node and below it, with their dotted paths; a column may have that name too."""
     for key, value in node.items() if isinstance(node, Mapping) else ():
+        if key in BY_COLUMN:
+            continue
         if key == "path" and (value is None or isinstance(value, str)):
             yield f"{where}.path", value
         else:

@@ -15,6 +15,9 @@ from tt_hydra.train.loggers import LoggerSpec
 from tt_hydra.train.optimizer import OptimizerSpec
 from tt_hydra.train.settings import TrainSettings
 
+LARGEST_SEED = 2**31 - 1
+"""FAISS keeps seeds in 32 bits."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateSettings:
@@ -33,9 +36,7 @@ class EvaluateSettings:
     examples: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("resamples", "latency_queries"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"evaluate.{name} must be at least 1, got {getattr(self, name)}")
+        _at_least("evaluate", self, resamples=1, latency_queries=1, examples=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +78,9 @@ class Runtime:
     progress_bar: bool = True
     allow_targets: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _at_least("runtime", self, threads=1, embed_batch_size=1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSettings:
@@ -104,3 +108,14 @@ class RunSettings:
     budget: Budget = field(default_factory=Budget)
     logger: LoggerSpec | None = None
     runtime: Runtime
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ConfigError(f"seed must be a whole number from 0 to {LARGEST_SEED}, got {self.seed}")
+
+
+def _at_least(node: str, settings: object, **lowest: int) -> None:
+    for name, low in lowest.items():
+        value = getattr(settings, name)
+        if value is not None and value < low:
+            raise ConfigError(f"{node}.{name} must be at least {low}, got {value}")
