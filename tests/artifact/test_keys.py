@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,12 +10,18 @@ import numpy as np
 import pytest
 
 from tt_hydra.artifact import keys
-from tt_hydra.artifact.keys import canonical, code_version, fingerprint, identity, library_version, stage_key
+from tt_hydra.artifact.keys import canonical, code_version, fingerprint, identity, library_version, own_code, stage_key
+from tt_hydra.loss.infonce import InfoNCE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
     width: int = 3
+
+
+@dataclass(frozen=True)
+class Holder:
+    inner: object
 
 
 class Color(StrEnum):
@@ -90,3 +97,26 @@ def test_library_versions() -> None:
     assert library_version("no-such-distribution") == "absent"
     assert library_version("python") == f"{sys.version_info.major}.{sys.version_info.minor}"
     assert identity("s", {}, libraries=["numpy"])["libraries"] == {"numpy": np.__version__}
+
+
+def test_the_source_of_a_users_own_components_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "my_losses"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    lines = ["from dataclasses import dataclass", "@dataclass(frozen=True)", "class Mine:", "    inner: object = None"]
+        "from dataclasses import dataclass",
+        "from typing import Any",
+        "@dataclass(frozen=True)",
+        "class Mine:",
+        "    inner: Any = None",
+    ]
+    (package / "mine.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("my_losses.mine").Mine
+    assert own_code([mine(), InfoNCE(), 3, None]) == {"my_losses"}
+    assert own_code([Holder(mine())]) >= {"my_losses"}, "also within another component"
+    assert own_code([InfoNCE()]) == set()
+    before = code_version("my_losses")
+    (package / "mine.py").write_text("\n".join([*lines, "    power: int = 2"]))
+    code_version.cache_clear()
+    assert code_version("my_losses") != before

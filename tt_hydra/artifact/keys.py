@@ -9,7 +9,7 @@ import importlib.util
 import json
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from tt_hydra.component import spec_of
 
+OURS = __name__.partition(".")[0]
 FORMAT = 1
 """Version of the store's layout; part of every key."""
 
@@ -92,6 +93,31 @@ def _number(value: float) -> float | int:
     if not math.isfinite(value):
         raise ValueError(f"a stage key takes finite numbers, got {value}")
     return int(value) if value.is_integer() else value
+
+
+def own_code(values: Iterable[Any]) -> set[str]:
+    """The modules of a user's own components among the values, at any depth: editing a loss of one's own must train it again.
+
+    Where such a module lies in a package, all of the package counts, since the component may use the rest of it.
+    """
+    found: set[str] = set()
+    for value in values:
+        if not dataclasses.is_dataclass(value):
+            continue
+        module = type(value).__module__
+        package = module.partition(".")[0]
+        if package != OURS:
+            found |= set(next(([name] for name in (package, module) if _has_source(name)), []))
+        found |= own_code(getattr(value, field.name) for field in dataclasses.fields(value))
+    return found
+
+
+def _has_source(name: str) -> bool:
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # __main__ of a script
+        return False
+    return spec is not None and spec.origin is not None
 
 
 @cache

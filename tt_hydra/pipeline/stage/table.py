@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
-from tt_hydra.artifact.keys import stage_key
+from tt_hydra.artifact.keys import own_code, stage_key
 from tt_hydra.component import spec_of
 from tt_hydra.pipeline.settings import RunSettings
 
@@ -54,7 +54,7 @@ STAGES: Mapping[str, Stage] = {
     "embed": Stage(
         nodes=(),
         inputs=("prepare", "train"),
-        code=(*TOWER_CODE, "tt_hydra.data", "tt_hydra.train.encode", "tt_hydra.pipeline.stage.embed"),
+        code=(*TOWER_CODE, "tt_hydra.data", "tt_hydra.train.encode", "tt_hydra.train.precision", "tt_hydra.pipeline.stage.embed"),
         libraries=TOWER_LIBRARIES,
     ),
     "index": Stage(
@@ -71,8 +71,8 @@ STAGES: Mapping[str, Stage] = {
             "tt_hydra.index",
             "tt_hydra.metrics",
             "tt_hydra.data",
-            "tt_hydra.tower",
-            "tt_hydra.pipeline.stage.evaluate",
+            *("tt_hydra.quantization", "tt_hydra.tower", "tt_hydra.pooling"),
+            *("tt_hydra.pipeline.stage.evaluate", "tt_hydra.pipeline.stage.exclude"),
         ),
         libraries=("faiss-cpu", "numpy", "ir-measures", "torch"),
     ),
@@ -93,7 +93,8 @@ def key_of(stage: str, settings: RunSettings, inputs: Mapping[str, str], resolve
     """
     entry = STAGES[stage]
     values = {node: _plain(attrgetter(node)(settings)) for node in entry.nodes if node not in resolved}
-    return stage_key(stage, {**values, **resolved}, [inputs[name] for name in entry.inputs], entry.code, entry.libraries)
+    own = own_code(attrgetter(node)(settings) for node in entry.nodes)
+    return stage_key(stage, {**values, **resolved}, [inputs[name] for name in entry.inputs], (*entry.code, *own), entry.libraries)
 
 
 def _plain(value: Any) -> Any:
