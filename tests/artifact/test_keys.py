@@ -104,12 +104,6 @@ def test_the_source_of_a_users_own_components_counts(tmp_path: Path, monkeypatch
     package.mkdir()
     (package / "__init__.py").write_text("")
     lines = ["from dataclasses import dataclass", "@dataclass(frozen=True)", "class Mine:", "    inner: object = None"]
-        "from dataclasses import dataclass",
-        "from typing import Any",
-        "@dataclass(frozen=True)",
-        "class Mine:",
-        "    inner: Any = None",
-    ]
     (package / "mine.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
     mine = importlib.import_module("my_losses.mine").Mine
