@@ -104,6 +104,11 @@ def test_files_must_be_named_and_there(told, tmp_path, monkeypatch):
     assert column == [], "a column may be called path"
 
 
+def test_weights_to_start_from_must_be_there(told, tmp_path):
+    one(told("train.init_from=gone/bundle"), "train.init_from: names nothing that is there: gone/bundle")
+    assert told(f"train.init_from={tmp_path}") == []
+
+
 def test_options_whose_package_is_missing(told, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     one(told("logger=tensorboard"), "logger: needs the package 'tensorboard'", "pip install 'tt-hydra[tensorboard]'")

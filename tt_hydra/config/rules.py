@@ -99,7 +99,14 @@ def data_paths(spec: Spec) -> Iterator[Problem]:
         if value is None and path == needed:
             yield Problem(path, f"must be given: a file or folder, as in {path}=my/data")
         elif value is not None and spec["data"][TARGET] != HUB and not Path(value).expanduser().exists():
-            yield Problem(path, f"names nothing that is there: {value} (looked from {Path.cwd()})")
+            yield _absent(path, value)
+
+
+def starting_weights(spec: Spec) -> Iterator[Problem]:
+    """Weights to start from that are not there."""
+    folder = spec.get("train", {}).get("init_from")
+    if folder is not None and not Path(folder).exists():
+        yield _absent("train.init_from", folder)
 
 
 def index(spec: Spec) -> Iterator[Problem]:
@@ -154,6 +161,10 @@ def sharpness(spec: Spec) -> Iterator[Problem]:
         yield Problem("temperature.start", f"of {start:g} suits metric=cosine; dot products are larger, start nearer to 1", warning=True)
 
 
+def _absent(path: str, value: str) -> Problem:
+    return Problem(path, f"names nothing that is there: {value} (looked from {Path.cwd()})")
+
+
 def _paths(node: Any, where: str) -> Iterator[tuple[str, str | None]]:
     """The values called ``path`` in a node and below it, with their dotted paths; a column may have that name too."""
     for key, value in node.items() if isinstance(node, Mapping) else ():
@@ -194,6 +205,7 @@ RUN_RULES: tuple[Rule, ...] = (
     loss_and_negatives,
     negatives_and_data,
     data_paths,
+    starting_weights,
     index,
     budget,
     packages,
