@@ -48,7 +48,7 @@ def gradients(loss: Loss, queries: Tensor, items: Tensor, targets: Targets, tau:
     """The loss and its gradients by queries, items and temperature."""
     inputs = [queries.detach().requires_grad_(), items.detach().requires_grad_(), torch.tensor(tau, requires_grad=True)]
     value = loss(inputs[0], inputs[1], targets, inputs[2]).loss
-    return value.detach(), *torch.autograd.grad(value, inputs)
+    return value.detach(), *torch.autograd.grad(value, inputs, materialize_grads=True)
 
 
 def test_yaml_states_the_defaults() -> None:
