@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tt_hydra.artifact.files import disk_errors
 from tt_hydra.config.arguments import Call, quote, understand
 from tt_hydra.config.build import build
 from tt_hydra.config.changed import changed
@@ -34,8 +35,7 @@ from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.config.summary import summary
 from tt_hydra.errors import TTHydraError
-from tt_hydra.process import TERMINATED, Terminated, keep_quiet, prepare
-from tt_hydra.train.rank import is_follower
+from tt_hydra.process import TERMINATED, Terminated, prepare, quieten_follower
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 REFUSED, INTERRUPTED = 2, 130
@@ -154,11 +154,12 @@ def _checked(config: DictConfig, command: str, run_dir: str) -> Checked:
 
 def _job(config: DictConfig, context: Context) -> None:
     before = os.environ.pop(FULL_ERROR, None)
-    if is_follower():
-        keep_quiet()
+    quieten_follower()
     overrides = list(HydraConfig.get().overrides.task)
     try:
-        result = _in_own_process(context) if context.multirun and _devices(config) > 1 else EXECUTE[context.call.command](config, context)
+        execute = _in_own_process if context.multirun and _devices(config) > 1 else EXECUTE[context.call.command]
+        with disk_errors(Path(HydraConfig.get().runtime.output_dir), context.call.command, TTHydraError):
+            result = execute(config, context)
         if context.multirun:
             context.results.append((overrides, result or {}))
     except TTHydraError as error:
@@ -172,7 +173,7 @@ def _job(config: DictConfig, context: Context) -> None:
             os.environ[FULL_ERROR] = before
 
 
-def _in_own_process(context: Context) -> Mapping[str, float]:
+def _in_own_process(config: DictConfig, context: Context) -> Mapping[str, float]:
     """One job of a ``--multirun`` on several devices: Lightning re-runs the command line in every rank, so it must be the job's own."""
     hydra_node = HydraConfig.get()
     folders = [f"--config-dir={folder}" for folder in context.call.folders]

@@ -23,14 +23,17 @@ def prepare() -> None:
     # A thread that spins while it waits stops a neighbour's work; on a shared machine that made a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # advice for the authors of a model, repeated by each process
+    logging.raiseExceptions = False  # a full disk is told once, not with each line of the log
     if is_follower():
         follow()
     else:
         signal.signal(signal.SIGTERM, _terminate)
 
 
-def keep_quiet() -> None:
+def quieten_follower() -> None:
     """Lets a follower, which would repeat what the first rank says, show errors alone and keep no log of its own."""
+    if not is_follower():
+        return
     root = logging.getLogger()
     root.setLevel(logging.ERROR)
     for handler in list(root.handlers):

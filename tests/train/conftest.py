@@ -17,7 +17,7 @@ from tt_hydra.negatives.in_batch import InBatch
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.temperature.constant import Constant
 from tt_hydra.tower.mlp import Mlp
-from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.tower.two_tower import TowerSpec, TwoTower
 from tt_hydra.train.fit import Reporting, TrainingJob, fit
 from tt_hydra.train.module import Objective
 from tt_hydra.train.optimizer import AdamW
@@ -26,9 +26,9 @@ from tt_hydra.train.settings import TrainSettings
 OBJECTIVE = ("loss", "temperature", "optimizer")
 
 
-def towers_for(dataset: Dataset, seed: int = 0, dropout: float = 0.2) -> TwoTower:
+def towers_for(dataset: Dataset, seed: int = 0, dropout: float = 0.2, tower: TowerSpec | None = None) -> TwoTower:
     torch.manual_seed(seed)
-    tower = Mlp(feature_dim=16, text_buckets=64, dropout=dropout)
+    tower = tower or Mlp(feature_dim=16, text_buckets=64, dropout=dropout)
     return TwoTower.build(
         query=tower,
         item=tower,
@@ -64,7 +64,7 @@ def make_job(datasets: Callable[[str], Dataset]) -> Callable[..., TrainingJob]:
     def make(split: str = "leave_last_out", dropout: float = 0.2, negatives: Any = None, **changes: Any) -> TrainingJob:
         dataset = datasets(split)
         seed = changes.pop("seed", 0)
-        towers = changes.pop("towers", None) or towers_for(dataset, seed, dropout)
+        towers = towers_for(dataset, seed, dropout, changes.pop("tower", None))
         parts = {"loss": InfoNCE(), "temperature": Constant(start=0.1), "optimizer": AdamW(lr=0.01)}
         parts |= {name: changes.pop(name) for name in OBJECTIVE if name in changes}
         job = TrainingJob(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_bert import write_tiny_bert
 
 from tt_hydra.loss.sampled_softmax import SampledSoftmax
 from tt_hydra.negatives.catalogue import Catalogue
@@ -19,6 +20,7 @@ from tt_hydra.negatives.popularity import Popularity
 from tt_hydra.negatives.uniform import Uniform
 from tt_hydra.temperature.cosine import Cosine
 from tt_hydra.temperature.learned import Learned
+from tt_hydra.tower.bert import Bert
 from tt_hydra.train import fit as fitting
 from tt_hydra.train import selection
 from tt_hydra.train.fit import SUMMARY, WEIGHTS, TrainingSummary
@@ -91,6 +93,20 @@ def test_broken_off_in_each_epoch(train: Train, tmp_path: Path, changes: dict[st
             with pytest.raises(Broken):
                 train(folder, **changes)
     assert_same(train(folder, **changes), undisturbed)
+
+
+@pytest.mark.parametrize("freeze", ["none", "all"])
+def test_broken_off_with_texts_in_histories(train: Train, tmp_path: Path, freeze: str) -> None:
+    """Histories read text vectors that are made between epochs, of a pretrained encoder that is trained, or is not."""
+    folder = tmp_path / "bert"
+    folder.mkdir()
+    tower = Bert(model=str(write_tiny_bert(folder)), freeze=freeze, query_max_length=16, item_max_length=16, feature_dim=8, dropout=0.2)
+    undisturbed, folder = train(tower=tower), tmp_path / "broken"
+    with pytest.MonkeyPatch.context() as patch:
+        break_at_step(patch, 2 * STEPS + 1)
+        with pytest.raises(Broken):
+            train(folder, tower=tower)
+    assert_same(train(folder, tower=tower), undisturbed)
 
 
 PLACES: dict[str, tuple[Any, str, int]] = {

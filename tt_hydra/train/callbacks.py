@@ -67,7 +67,7 @@ class EpochBar(pl.Callback):
         self._console = Console(stderr=True)
         self._progress: Progress | None = None
         self._handlers: list[tuple[logging.StreamHandler[Any], Any]] = []
-        self._shown = 0.0
+        self._shown, self._loss = 0.0, ""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the bar anew."""
@@ -79,7 +79,7 @@ class EpochBar(pl.Callback):
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
         description = f"epoch {trainer.current_epoch} of {trainer.max_epochs}"
-        self._progress.add_task(description, total=float(trainer.num_training_batches), loss="")
+        self._progress.add_task(description, total=float(trainer.num_training_batches), loss=self._loss)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """One batch further."""
@@ -89,7 +89,8 @@ class EpochBar(pl.Callback):
         self._progress.advance(task)
         if time.monotonic() - self._shown > SHOWN_EVERY_SECONDS:  # reading the loss waits for the device
             self._shown = time.monotonic()
-            self._progress.update(task, loss=f"loss {float(trainer.callback_metrics['train/loss']):.3f}")
+            self._loss = f"loss {float(trainer.callback_metrics['train/loss']):.3f}"
+            self._progress.update(task, loss=self._loss)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes the bar away."""
