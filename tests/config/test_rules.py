@@ -128,3 +128,11 @@ def test_small_batches_and_sharp_temperatures_are_warnings(look):
 
 def test_several_rules_are_broken_at_once(told):
     assert len(told("tie=true", "tower@query_tower=bert", "loss.symmetric=true", "negatives=uniform", "budget.build_s=-1")) == 3
+
+
+def test_texts_with_no_person_behind_them_may_get_an_item_again(told, tmp_path):
+    (tmp_path / "events.csv").write_text("text,item_id\na,b\n")
+    table = ["data=table", f"data.interactions.path={tmp_path}/events.csv", "data.interactions.text=text"]
+    one(told(*table, "data.interactions.query=null"), "evaluate.exclude_seen: is true", "evaluate.exclude_seen=false")
+    assert told(*table, "data.interactions.query=null", "evaluate.exclude_seen=false") == []
+    assert told(*table) == []

@@ -83,9 +83,10 @@ def save_weights(towers: TwoTower, folder: Path) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in towers.state_dict().items()}
     query = {name: tensor for name, tensor in state.items() if name.startswith(_QUERY_SIDE)}
     item = {name: tensor for name, tensor in state.items() if name not in query}
-    if query:
-        save_file({name: tensor.clone() for name, tensor in query.items()}, folder / QUERY_WEIGHTS)
-    save_file({name: tensor.clone() for name, tensor in item.items()}, folder / ITEM_WEIGHTS)
+    for file, part in ((folder / QUERY_WEIGHTS, query), (folder / ITEM_WEIGHTS, item)):
+        if part:
+            save_file({name: tensor.clone() for name, tensor in part.items()}, file)
+            file.chmod(0o644)  # safetensors leaves it to its owner alone; a service runs as somebody else
 
 
 def load_weights(towers: TwoTower, folder: Path) -> None:

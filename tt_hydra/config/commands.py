@@ -26,7 +26,7 @@ RUNS = ("run", "check")
 WITH_DATA = ("evaluate",)
 """Commands that take the options of ``data``, which may set defaults of a run that mean nothing to them."""
 
-TEXTS = ("query", "query_id")
+TEXTS = ("query", "query_id", "tower.query_prompt", "tower.item_prompt")
 """Keys whose value is the text that the shell gave, whatever it holds."""
 
 PATHS = ("bundle", "input", "output", "search.input", "search.output", "hydra.run.dir", "runtime.outputs", "train.init_from", "index.spec")

@@ -154,6 +154,15 @@ def batch(spec: Spec) -> Iterator[Problem]:
         yield Problem("train.batch_size", f"of {size} gives each query fewer than {size} negatives: {fix}", warning=True)
 
 
+def seen_texts(spec: Spec) -> Iterator[Problem]:
+    """Leaving out what a text was answered with before, as if it were a person."""
+    interactions = spec["data"].get("interactions") or {}
+    texts = isinstance(interactions, Mapping) and interactions.get("text") is not None and interactions.get("query", "") is None
+    if texts and spec.get("evaluate", {}).get("exclude_seen", True):
+        fix = "set evaluate.exclude_seen=false, unless a text must not get the same item twice"
+        yield Problem("evaluate.exclude_seen", f"is true, but the queries are texts, with no person behind them: {fix}", warning=True)
+
+
 def sharpness(spec: Spec) -> Iterator[Problem]:
     """A temperature made for cosines under unbounded similarities."""
     start = spec["temperature"].get("start")
@@ -210,6 +219,7 @@ RUN_RULES: tuple[Rule, ...] = (
     budget,
     packages,
     batch,
+    seen_texts,
     sharpness,
 )
 """The rules of a run, in the order in which their problems are told."""

@@ -175,7 +175,9 @@ def _metrics(session: Session, folders: Folders) -> dict[str, float]:
 
 def _warnings(settings: RunSettings, dataset: Dataset, metrics: Mapping[str, float]) -> list[str]:
     found = [f"the budget is not met: {limit}" for limit in evaluation.missed(settings.budget, metrics)]
-    if settings.train.max_epochs and dataset.vectors is None and not len(dataset.eval_part("valid").query_rows):
+    if dataset.vectors is None and not len(dataset.eval_part("test")):
+        found.append("there are no test queries: no figure of this run says what new queries get")
+    if settings.train.max_epochs and dataset.vectors is None and not len(dataset.eval_part("valid")):
         found.append("there were no validation queries: the last epoch was kept, nothing was chosen by validation recall")
     for text in found:
         logger.warning(text)

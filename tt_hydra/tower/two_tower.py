@@ -109,7 +109,7 @@ class TwoTower(nn.Module):
             own, spec = schema.side(side), specs[side]
             histories = [spec.history_encoder(encoders["item"].layout, history_pooling) for _ in own.of(Kind.HISTORY)]
             towers[side] = SideTower(own, encoder, histories, dim, spec.head)
-            for note in spec.notes(own):
+            for note in spec.notes(own) if assets is None else []:
                 logger.info("%s: %s", "both towers" if tied else f"{side} tower", note)
         tokenizers: dict[Side, Tokenizer] = {
             side: specs[side].tokenizer(side, folders[side]) if schema.side(side).of(Kind.TEXT) else NoTokens() for side in SIDES
