@@ -19,7 +19,7 @@ from tt_hydra.data.encoded import EncodedTable, load_array, load_ragged
 from tt_hydra.data.featurizer import Featurizer
 from tt_hydra.data.history import Timeline
 from tt_hydra.data.parts import EvalPart, TrainPart
-from tt_hydra.data.schema import HISTORY
+from tt_hydra.data.schema import HISTORY, TEXT
 from tt_hydra.data.statistics import EventTimes, raw
 from tt_hydra.errors import DataError
 
@@ -144,6 +144,11 @@ class Dataset:
         return {name: load_array(self.folder / "events" / f"{name}.npy") for name in ("query", "item", "time", "row", "part", "offsets")}
 
     @cached_property
+    def event_texts(self) -> pl.Series | None:
+        """The query text of each event, or None where events carry no text of their own."""
+        return self.context_table.texts(TEXT)[:-1] if self._about.get("event_texts") else None
+
+    @cached_property
     def train(self) -> TrainPart:
         """The training pairs, by query and time."""
         folder = self.folder / "train"
@@ -154,7 +159,7 @@ class Dataset:
         return TrainPart(queries, items, weights, times, positions, negatives)
 
     def eval_part(self, part: Split) -> EvalPart:
-        """The queries of the validation or the test part."""
+        """The examples of the validation or the test part."""
         folder = self.folder / part
         positions = load_array(folder / "positions.npy")
         relevant, gains, seen = (load_ragged(folder, name) for name in ("relevant", "gains", "seen"))

@@ -76,9 +76,7 @@ def _check_examples(dataset: Dataset, part: Split) -> None:
     """No history reaches the event of its example, a later one or another query's."""
     events, timeline = dataset.events, dataset.timeline(TIMELINES[part])
     positions = dataset.train.positions if part == "train" else dataset.eval_part(part).positions
-    stored = np.flatnonzero(events["part"] == PARTS.index(part))
-    if part != "train":
-        stored = stored[np.unique(events["query"][stored], return_index=True)[1]]
+    stored = np.flatnonzero(events["part"] == PARTS.index(part)) if part == "train" else np.unique(_answered(dataset, PARTS.index(part)))
     _require(np.array_equal(positions, stored), f"the {part} examples do not stand at the first events that they are to predict")
     queries = events["query"][positions]
     starts, lengths = timeline.before(queries, positions, max(1, dataset.featurizer.history))
@@ -87,6 +85,17 @@ def _check_examples(dataset: Dataset, part: Split) -> None:
     oldest = timeline.positions[starts[some]]
     _require((newest < positions[some]).all(), f"a {part} history holds its own target or a later event")
     _require((events["query"][oldest] == queries[some]).all(), f"a {part} history holds another query's events")
+
+
+def _answered(dataset: Dataset, part: int) -> IntArray:
+    """Position of the example of each event of a part: the first event of the same query, with the same text where events have one."""
+    own = np.flatnonzero(dataset.events["part"] == part)
+    asked = dataset.events["query"][own]
+    if dataset.event_texts is not None and len(own):
+        texts = dataset.event_texts.gather(own).rank("dense").to_numpy().astype(np.int64)
+        asked = asked * (texts.max() + 1) + texts
+    _, first, which = np.unique(asked, return_index=True, return_inverse=True)
+    return own[first][which]
 
 
 def _check_pairs(dataset: Dataset) -> None:
@@ -99,10 +108,13 @@ def _check_pairs(dataset: Dataset) -> None:
     _require(np.allclose(dataset.counts, popularity, rtol=TOLERANCE), "the popularity was not counted on the training part alone")
     for name, part in EVALUATED.items():
         example = dataset.eval_part(name)
-        own = events["part"] == part
-        _require(_same(example.relevant, example.query_rows, size, keys[own]), f"the relevant items of {name} are of another part")
-        seen = np.isin(events["part"], VISIBLE[name]) & np.isin(events["query"], example.query_rows)
-        _require(_same(example.seen, example.query_rows, size, keys[seen]), f"the seen items of {name} are not those before it")
+        own = _answered(dataset, part) * size + events["item"][events["part"] == part]
+        _require(_same(example.relevant, example.positions, size, own), f"the relevant items of {name} are of another part or text")
+        rows, first, which = np.unique(example.query_rows, return_index=True, return_inverse=True)
+        seen = np.isin(events["part"], VISIBLE[name]) & np.isin(events["query"], rows)
+        once = example.seen.take(first)
+        _require(_same(once, rows, size, keys[seen]), f"the seen items of {name} are not those before it")
+        _require(_equal(once.take(which), example.seen), f"the seen items of {name} differ between texts of one query")
 
 
 def _same(ragged: Ragged, rows: IntArray, size: int, keys: IntArray) -> bool:
@@ -110,6 +122,10 @@ def _same(ragged: Ragged, rows: IntArray, size: int, keys: IntArray) -> bool:
     ordered = np.sort(keys)
     distinct = ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
     return np.array_equal(np.repeat(rows, np.diff(ragged.offsets)) * size + ragged.values.astype(np.int64), distinct)
+
+
+def _equal(one: Ragged, other: Ragged) -> bool:
+    return np.array_equal(one.offsets, other.offsets) and np.array_equal(one.values, other.values)
 
 
 def _check_fitted(dataset: Dataset) -> None:

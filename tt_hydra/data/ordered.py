@@ -11,6 +11,8 @@ import numpy.typing as npt
 import polars as pl
 
 from tt_hydra.contracts import BoolArray, FloatArray, IntArray, Ragged
+from tt_hydra.data.encoders import Text
+from tt_hydra.data.schema import TEXT
 from tt_hydra.data.splits import TRAIN, HoldOut, Parts, assign
 from tt_hydra.data.tables import Tables
 from tt_hydra.errors import DataError
@@ -29,6 +31,7 @@ class Events:
         weights: ``(events,)`` float32.
         offsets: ``(queries + 1,)`` where each query's events begin.
         parts: ``(events,)`` part of each.
+        texts: the query text of each, empty where missing; None where the query is the same in all its events.
     """
 
     frame: pl.DataFrame
@@ -39,6 +42,7 @@ class Events:
     weights: FloatArray
     offsets: IntArray
     parts: Parts
+    texts: pl.Series | None
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -76,6 +80,7 @@ def read_events(tables: Tables, hold_out: HoldOut, counts: dict[str, int]) -> Ev
         weights=frame["weight"].to_numpy().astype(np.float32) if "weight" in frame.columns else np.ones(len(frame), np.float32),
         offsets=offsets,
         parts=assign(frame, offsets, tables.declaration.split, hold_out),
+        texts=Text(name=TEXT).texts(frame[TEXT]) if tables.declaration.text else None,
     )
 
 
@@ -130,15 +135,36 @@ def grouped(keys: IntArray, values: Mapping[str, npt.NDArray[Any]], wanted: IntA
     return {name: Ragged(array[take], offsets) for name, array in values.items()}
 
 
-def distinct_pairs(events: Events, chosen: BoolArray) -> tuple[IntArray, IntArray, FloatArray]:
-    """Distinct (query, item) pairs of the chosen events, sorted, with the greatest weight of each.
+def distinct_pairs(events: Events, chosen: BoolArray, owners: IntArray | None = None) -> tuple[IntArray, IntArray, FloatArray]:
+    """Distinct (owner, item) pairs of the chosen events, sorted, with the greatest weight of each.
+
+    Args:
+        events: every event.
+        chosen: ``(events,)`` which of them.
+        owners: whom each chosen event belongs to; None: its query.
 
     Returns:
-        Query rows, item rows and weights, ``(pairs,)`` each.
+        Owners, item rows and weights, ``(pairs,)`` each.
     """
-    frame = pl.DataFrame({"query": events.queries[chosen], "item": events.items[chosen], "weight": events.weights[chosen]})
-    pairs = frame.group_by("query", "item").agg(pl.col("weight").max()).sort("query", "item")
-    return pairs["query"].to_numpy(), pairs["item"].to_numpy(), pairs["weight"].to_numpy()
+    owners = events.queries[chosen] if owners is None else owners
+    frame = pl.DataFrame({"owner": owners, "item": events.items[chosen], "weight": events.weights[chosen]})
+    pairs = frame.group_by("owner", "item").agg(pl.col("weight").max()).sort("owner", "item")
+    return pairs["owner"].to_numpy(), pairs["item"].to_numpy(), pairs["weight"].to_numpy()
+
+
+def examples(events: Events, part: int) -> IntArray:
+    """The example that each event of an evaluated part is an answer to: one for a query or, where events carry texts, for each text.
+
+    Judged together, the answers to another text of the same query would count as hits of this one.
+
+    Returns:
+        ``(part's events,)`` position of the example's first event.
+    """
+    positions = events.of(part)
+    asked = {"query": events.queries[positions]}
+    if events.texts is not None:
+        asked |= {TEXT: events.texts.gather(positions).rank("dense").to_numpy()}
+    return pl.DataFrame({"position": positions, **asked}).select(pl.col("position").min().over(list(asked)))["position"].to_numpy()
 
 
 def popularity(events: Events, num_items: int) -> FloatArray:

@@ -33,14 +33,17 @@ class TrainPart:
 
 @dataclass(frozen=True, slots=True)
 class EvalPart:
-    """The queries of an evaluated part, each once; a query stands just before its first event of the part.
+    """The examples of an evaluated part: one for each query or, where events carry their own texts, for each query and text of it.
+
+    An example stands just before its first event of the part. What is told apart by example must go by its number: the query row is
+    no key, since a query with several texts is there several times.
 
     Attributes:
-        query_rows: ``(m,)`` query rows, ascending.
-        relevant: item rows of each query's events in the part, sorted, distinct.
+        query_rows: ``(m,)`` query rows, ascending; distinct unless events carry texts.
+        relevant: item rows of each example's events in the part, sorted, distinct.
         gains: float32 grade of each relevant item.
-        seen: items that the query had before: in training, for test in training and validation; sorted, distinct.
-        positions: ``(m,)`` position among all events.
+        seen: items that the query had before, with whatever text: in training, for test in training and validation; sorted, distinct.
+        positions: ``(m,)`` position among all events, ascending.
     """
 
     query_rows: IntArray

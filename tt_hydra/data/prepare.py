@@ -23,7 +23,7 @@ from tt_hydra.data.encoders import Encoder, Text, fit_encoder
 from tt_hydra.data.featurizer import Featurizer
 from tt_hydra.data.history import Timeline
 from tt_hydra.data.leaks import check_leaks
-from tt_hydra.data.ordered import Events, distinct_pairs, grouped, popularity, read_events
+from tt_hydra.data.ordered import Events, distinct_pairs, examples, grouped, popularity, read_events
 from tt_hydra.data.schema import Declared, declared
 from tt_hydra.data.splits import PARTS, TEST, TRAIN, VALID, HoldOut
 from tt_hydra.data.statistics import EventTimes, Scale, fit_scales, raw
@@ -63,7 +63,8 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
     _write_tables(folder, tables, events, featurizer, counts)
     _count(events, tables, counts)
     begin = {part: _begin(part, events, tables.declaration.split) for part in ("valid", "test")}
-    about = {"counts": counts, "display": tables.display, "split": tables.declaration.split.kind, "begin": begin}
+    about: dict[str, object] = {"counts": counts, "display": tables.display, "split": tables.declaration.split.kind, "begin": begin}
+    about |= {"event_texts": True} if tables.declaration.text else {}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
     check_leaks(Dataset.load(folder))
     log.info("data set: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
@@ -97,14 +98,13 @@ def _write_parts(folder: Path, events: Events, tables: Tables, counts: dict[str,
 
 
 def _write_eval(folder: Path, events: Events, part: int, visible: Iterable[int]) -> None:
-    """One example for each query of the part, which stands at the query's first event of the part."""
-    positions = events.of(part)
-    first = positions[np.append(True, np.diff(events.queries[positions]) > 0)[: len(positions)]]
-    wanted = events.queries[first]
-    queries, items, weights = distinct_pairs(events, events.parts == part)
-    targets = grouped(queries, {"relevant": items, "gains": weights}, wanted)
+    """The examples of the part; each stands at its first event of the part."""
+    answered = examples(events, part)
+    first = np.unique(answered)
+    owners, items, weights = distinct_pairs(events, events.parts == part, answered)
+    targets = grouped(owners, {"relevant": items, "gains": weights}, first)
     queries, items, _ = distinct_pairs(events, events.among(visible))
-    _save(folder, positions=first, **targets, **grouped(queries, {"seen": items}, wanted))
+    _save(folder, positions=first, **targets, **grouped(queries, {"seen": items}, events.queries[first]))
 
 
 def _negatives(lists: pl.Series, ids: pl.Series, counts: dict[str, int]) -> Ragged:

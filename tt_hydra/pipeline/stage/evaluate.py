@@ -48,7 +48,10 @@ class Evaluation:
 
 
 def evaluate(evaluation: Evaluation, folder: Path) -> None:
-    """Writes ``metrics.json`` and, for each part, ``per_query_<part>.parquet``."""
+    """Writes ``metrics.json`` and, for each part, ``per_query_<part>.parquet``: a row for each example with labels, in its order.
+
+    Its column ``query`` says whose example it is; where events carry their own texts, a query is there once for each text.
+    """
     metrics: Metrics = {}
     for part in PARTS:
         if len(load_vectors(evaluation.embedding, queries_file(part))):

@@ -84,14 +84,20 @@ def _example(dataset: Dataset, part: Split, number: int, found: np.ndarray[Any, 
         if row >= 0
     ]
     row = int(block.query_rows[number])
-    record = dataset.query_records(np.array([row])).row(0, named=True)
     return Example(
         query=str(dataset.query_ids[row]),
-        text=str(record.get("text") or ""),
+        text=_text(dataset, int(block.positions[number]), row),
         history=[titles[item] for item in _history(dataset, part, number)],
         expected=[titles[item] for item in sorted(relevant)],
         results=results,
     )
+
+
+def _text(dataset: Dataset, position: int, row: int) -> str:
+    """The text that the example asks with: its event's own, or else its query's."""
+    if dataset.event_texts is not None:
+        return str(dataset.event_texts[position])
+    return str(dataset.query_records(np.array([row])).row(0, named=True).get("text") or "")
 
 
 def _history(dataset: Dataset, part: Split, number: int) -> IntArray:
