@@ -50,10 +50,10 @@ def als(factors: int, regularization: float, alpha: float) -> Scores:
     return score
 
 
-def bpr(factors: int, rate: float, epochs: int) -> Scores:
+def bpr(factors: int, rate: float, regularization: float, epochs: int) -> Scores:
     def score(pairs: sp.csr_matrix) -> np.ndarray:
         model = implicit.bpr.BayesianPersonalizedRanking(
-            factors=factors, learning_rate=rate, iterations=epochs, random_state=0, num_threads=1
+            factors=factors, learning_rate=rate, regularization=regularization, iterations=epochs, random_state=0, num_threads=1
         )
         model.fit(pairs, show_progress=False)
         return model.user_factors @ model.item_factors.T
@@ -63,7 +63,7 @@ def bpr(factors: int, rate: float, epochs: int) -> Scores:
 
 GRIDS: dict[str, list[Scores]] = {
     "popularity": [popularity],
-    "bpr": [bpr(*choice) for choice in itertools.product((32, 64, 128), (0.02, 0.05), (50, 100, 200))],
+    "bpr": [bpr(*choice) for choice in itertools.product((32, 64, 128), (0.01, 0.02), (0.01, 0.03), (100, 200))],
     "als": [als(*choice) for choice in itertools.product((32, 64, 128), (0.1, 1.0, 10.0), (1.0, 5.0, 20.0))],
     "ease": [ease(regularization) for regularization in (50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)],
 }
