@@ -171,7 +171,8 @@ class Batch:
         positive: ``(batch,)`` int64, the candidate that is each query's positive.
         known: ``(pairs, 2)`` int64, (query of this batch, catalogue row) for every positive of these queries in the training part.
         drawn: ``(items,)`` bool, whether a candidate may serve as a negative of queries that it was not paired with.
-        log_q: ``(items,)`` float32, log probability with which the sampler draws this item in one draw; zeros for the catalogue.
+        log_q: ``(items,)`` float32, log of how often sampling makes this item a candidate, up to a constant: for drawn negatives the
+            probability of one draw, for in-batch ones that of being in the whole batch at all; zeros for the catalogue.
         weight: ``(batch,)`` float32, weight of each example.
     """
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tt_hydra.negatives.frequency import log_marginal, log_share
+from tt_hydra.negatives.frequency import log_marginal, log_presence, log_share
 
 
 def test_shares_of_counts_that_are_all_seen_are_exact() -> None:
@@ -42,3 +42,21 @@ def test_marginals_sum_to_one_and_none_is_above_certainty(draws: int) -> None:
     assert marginal.sum() == pytest.approx(1, abs=1e-5)
     assert (marginal <= (1 + 1e-6) / draws).all()
     assert (np.diff(marginal) <= 1e-9).all()
+
+
+def test_presence_by_hand() -> None:
+    """Among two draws: 1 - .5 ** 2 = .75 and 1 - .9 ** 2 = .19; an item that every draw gives is there."""
+    presence = np.exp(log_presence(np.log(np.array([0.5, 0.1, 1.0], np.float32)), 2))
+    assert presence == pytest.approx([0.75, 0.19, 1.0], abs=1e-6)
+
+
+def test_presence_of_rare_items_is_proportional_to_their_share() -> None:
+    logs = log_presence(np.log(np.array([1e-9, 4e-9], np.float32)), 1000)
+    assert logs[1] - logs[0] == pytest.approx(np.log(4), abs=1e-5)
+
+
+def test_presence_is_how_often_a_batch_holds_an_item() -> None:
+    share, batch, trials = np.array([0.6, 0.25, 0.1, 0.05]), 6, 20_000
+    drawn = np.random.default_rng(0).choice(4, size=(trials, batch), p=share)
+    seen = np.array([(drawn == item).any(axis=1).mean() for item in range(4)])
+    assert np.exp(log_presence(np.log(share).astype(np.float32), batch)) == pytest.approx(seen, abs=0.015)

@@ -53,3 +53,14 @@ def test_ranks_share_the_batches_of_one_process(make_job: Callable[..., Training
 
 def test_the_number_of_batches() -> None:
     assert [num_batches(count, 10) for count in (1, 10, 11, 20)] == [1, 1, 2, 2]
+
+
+def test_an_in_batch_item_weighs_as_often_as_the_whole_batch_holds_it(make_job: Callable[..., TrainingJob]) -> None:
+    """Held once however often it was drawn: 1 - (1 - p) ** batch, with the batch of all ranks."""
+    job = make_job(batch_size=100)
+    share = torch.from_numpy(job.dataset.counts / job.dataset.counts.sum()).double()
+    for ranks in (1, 2):
+        batch = batches(job, 0, 0, ranks)[0]
+        size = len(batch.positive) * ranks
+        expected = 1 - (1 - share[batch.item_rows]) ** size
+        torch.testing.assert_close(batch.log_q.double().exp(), expected, rtol=1e-4, atol=1e-6)

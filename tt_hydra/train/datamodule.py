@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pytorch_lightning as pl
 
-from tt_hydra.contracts import Batch, FittedSampler, IntArray
+from tt_hydra.contracts import Batch, FittedSampler, FloatArray, IntArray
 from tt_hydra.data import batches
 from tt_hydra.data.dataset import Dataset
+from tt_hydra.negatives.frequency import log_presence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +39,13 @@ class EpochBatches:
         given = None if train.negatives is None else train.negatives.take(index)
         generator = np.random.default_rng((self.seed, self.epoch, step))
         drawn = self.sampler.draw(train.item_rows[index], given, generator)
-        return batches.assemble(self.dataset, index, drawn, self.sampler.in_batch, self.sampler.log_q)
+        return batches.assemble(self.dataset, index, drawn, self.sampler.in_batch, self._log_q(len(index) * self.world_size))
+
+    def _log_q(self, batch_size: int) -> Callable[[IntArray], FloatArray]:
+        """Log probability of being a candidate; an in-batch item is held once, however often the whole batch drew it."""
+        if not self.sampler.in_batch:
+            return self.sampler.log_q
+        return lambda rows: log_presence(self.sampler.log_q(rows), batch_size)
 
 
 def num_batches(examples: int, batch_size: int) -> int:
