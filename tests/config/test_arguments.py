@@ -25,9 +25,9 @@ def words(*arguments: str):
 
 def as_hydra_reads(override: str) -> object:
     parsed = OverridesParser.create().parse_override(override)
-    config = OmegaConf.create({parsed.key_or_group: None})
+    config = OmegaConf.create({})
     OmegaConf.update(config, parsed.key_or_group, parsed.value())
-    return OmegaConf.to_container(config, resolve=True)[parsed.key_or_group]
+    return OmegaConf.select(config, parsed.key_or_group)
 
 
 @pytest.mark.parametrize("text", TEXT_VALUES)
