@@ -1,0 +1,93 @@
+"""A run that breaks off in one of its stages: the same command takes the stages before it from the store and gives the same figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from commands import CommandLine, figures, quality
+
+from tt_hydra.pipeline import run as pipeline
+from tt_hydra.pipeline.stage import embed as embedding
+from tt_hydra.pipeline.stage import evaluate as evaluation
+from tt_hydra.pipeline.stage import index as indexing
+
+Command = Callable[..., CommandLine]
+InProcess = Callable[..., dict[str, float]]
+STAGES: dict[str, tuple[Any, str]] = {
+    "prepare": (pipeline, "prepare"),
+    "train": (pipeline, "train"),
+    "embed": (embedding, "embed"),
+    "index": (indexing, "index"),
+    "evaluate": (evaluation, "evaluate"),
+    "bundle": (pipeline, "bundle"),
+    "report": (pipeline, "report"),
+}
+
+
+class Broken(Exception):
+    pass
+
+
+def break_off(*_: Any) -> None:
+    raise Broken
+
+
+@pytest.fixture(scope="module")
+def undisturbed(command: Command, in_process: InProcess) -> dict[str, float]:
+    return quality(in_process(command()))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_broken_off_at_the_end_of_a_stage(command: Command, in_process: InProcess, undisturbed: dict[str, float], stage: str) -> None:
+    line = command()
+    place, name = STAGES[stage]
+    whole = getattr(place, name)
+
+    def breaking(*arguments: Any, **more: Any) -> None:
+        whole(*arguments, **more)
+        raise Broken
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, name, breaking)
+        with pytest.raises(Broken):
+            in_process(line)
+    assert not (line.outputs / "run" / "latest").exists()
+
+    done = in_process(line)
+    order = list(STAGES)
+    for other in order[: order.index("bundle")]:
+        assert done[f"stage/{other}/reused"] == float(order.index(other) < order.index(stage)), other
+    assert quality(done) == pytest.approx(undisturbed, abs=1e-6)
+
+
+def test_a_finished_run_is_taken_from_the_store_as_a_whole(command: Command, in_process: InProcess) -> None:
+    line = command()
+    first, second = in_process(line), in_process(line)
+    assert {name: second[name] for name in second if name.endswith("/reused")} == {
+        **{f"stage/{name}/reused": 1.0 for name in ("prepare", "train", "embed", "index", "evaluate")},
+        "stage/report/reused": 0.0,
+    }
+    assert quality(first) == quality(second)
+
+
+def test_a_run_that_breaks_off_leaves_the_newest_finished_one_in_place(command: Command, in_process: InProcess) -> None:
+    line = command()
+    finished = in_process(line)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "bundle", break_off)
+        with pytest.raises(Broken):
+            in_process(line, "seed=1")
+    assert figures(line.outputs / "run" / "latest") == finished
+
+
+def test_started_from_the_weights_of_an_earlier_run(command: Command, in_process: InProcess, capfd: pytest.CaptureFixture[str]) -> None:
+    line = command()
+    earlier = in_process(line)
+    bundle = line.outputs / "run" / "latest" / "bundle"
+    later = in_process(line, "train.max_epochs=0", f"train.init_from={bundle}")
+    assert "train.init_from: took over" in capfd.readouterr().err
+    assert quality(later) == pytest.approx(quality(earlier), abs=1e-6), "no epoch more, so the same towers"
+    untrained = in_process(line, "train.max_epochs=0")
+    assert quality(untrained) != pytest.approx(quality(earlier), abs=1e-2)
