@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from commands import CommandLine, Done, figures
+from commands import CommandLine, Done, Undisturbed, figures, quality
 from toy_table import write_table
 
 from tt_hydra import cli
@@ -17,7 +17,7 @@ SMALL = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CommandLine]:
     """Command lines of small runs, each in a folder and with a store of its own."""
     root = tmp_path_factory.mktemp("commands")
@@ -43,7 +43,7 @@ def try_in_process(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     return run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def in_process() -> Callable[..., dict[str, float]]:
     """Runs a command line here, which saves the seconds that a process takes to start; the figures of its run."""
 
@@ -52,6 +52,13 @@ def in_process() -> Callable[..., dict[str, float]]:
         return figures(line.outputs / "run" / "latest")
 
     return run
+
+
+@pytest.fixture(scope="session")
+def undisturbed(command: Callable[..., CommandLine], in_process: Callable[..., dict[str, float]]) -> Undisturbed:
+    """A run that nobody disturbs."""
+    line = command()
+    return Undisturbed(line, quality(in_process(line)))
 
 
 def _status(line: CommandLine, more: Sequence[str]) -> int:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
-from commands import CommandLine, Process, figures, quality
+from commands import POLL_SECONDS, CommandLine, Done, Process, Undisturbed, figures, quality
 
 Command = Callable[..., CommandLine]
+InProcess = Callable[..., dict[str, float]]
 
 MOMENTS = {
     "starting": ("..", 5.0),
@@ -37,55 +40,62 @@ def stop_at(process: Process, moment: str, chance: random.Random, number: int = 
     return process.signal(number).status
 
 
-@pytest.fixture(scope="module")
-def undisturbed(command: Command, in_process: Callable[[CommandLine], dict[str, float]]) -> dict[str, float]:
-    return quality(in_process(command()))
-
-
-def test_killed_three_times_and_interrupted_once(command: Command, undisturbed: dict[str, float]) -> None:
+def test_killed_three_times(command: Command, in_process: InProcess, undisturbed: Undisturbed) -> None:
     line, chance = command(), random.Random(7)
-    assert stop_at(line.start(), "preparing", chance) == -signal.SIGKILL
-    assert stop_at(line.start(), "in an epoch", chance) == -signal.SIGKILL
-    assert not any(line.outputs.glob("run/latest"))
+    for moment in ("preparing", "in an epoch", "evaluating"):
+        assert stop_at(line.start(), moment, chance) in (-signal.SIGKILL, 0)
+    assert quality(in_process(line)) == pytest.approx(undisturbed.quality, abs=1e-6)
+    assert not any((line.outputs / "store").rglob("*.partial"))
 
-    process = line.start()
-    process.wait_for("store/train/*.partial/best-3.safetensors")
-    stopped = process.signal(signal.SIGINT, group=True)
+
+def test_ctrl_c_in_a_training(
+    command: Command, in_process: InProcess, try_in_process: Callable[[CommandLine], Done], undisturbed: Undisturbed
+) -> None:
+    line, before = command(), signal.getsignal(signal.SIGINT)
+
+    def interrupt() -> None:
+        while not any(line.outputs.glob("store/train/*.partial/best-1.safetensors")):
+            time.sleep(POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        stopped = try_in_process(line)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
     assert stopped.status == 130
     assert "Traceback" not in stopped.err
-    assert "resuming the training after epoch" in stopped.err
     assert stopped.last_line == f"interrupted; to go on from here: {shlex.join(['python', '-m', 'tt_hydra', *line.overrides])}"
-
-    assert stop_at(line.start(), "evaluating", chance) in (-signal.SIGKILL, 0)
-    assert quality(line.finish()) == pytest.approx(undisturbed, abs=1e-6)
-    assert not any((line.outputs / "store").rglob("*.partial"))
+    assert quality(in_process(line)) == pytest.approx(undisturbed.quality, abs=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at_any_moment(command: Command, undisturbed: dict[str, float], moment: str) -> None:
+def test_killed_at_any_moment(command: Command, undisturbed: Undisturbed, moment: str) -> None:
     line, chance = command(), random.Random(moment)
     assert stop_at(line.start(), moment, chance) in (-signal.SIGKILL, 0)
     done = line.finish()
-    assert quality(done) == pytest.approx(undisturbed, abs=1e-6)
+    assert quality(done) == pytest.approx(undisturbed.quality, abs=1e-6)
     assert not any((line.outputs / "store").rglob("*.partial"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_again_and_again_at_random_times(command: Command, undisturbed: dict[str, float], seed: int) -> None:
+def test_killed_again_and_again_at_random_times(command: Command, undisturbed: Undisturbed, seed: int) -> None:
     line, chance = command(), random.Random(seed)
     for _ in range(3):
         process = line.start()
         time.sleep(chance.uniform(0.5, 9.0))
         process.signal(signal.SIGKILL)
-    assert quality(line.finish()) == pytest.approx(undisturbed, abs=1e-6)
+    assert quality(line.finish()) == pytest.approx(undisturbed.quality, abs=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["starting", "preparing", "in an epoch", "evaluating"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop(command: Command, undisturbed: dict[str, float], moment: str, number: int, status: int) -> None:
+def test_asked_to_stop(command: Command, undisturbed: Undisturbed, moment: str, number: int, status: int) -> None:
     line, chance = command(), random.Random(moment)
     process = line.start()
     if moment == "starting":
@@ -98,11 +108,11 @@ def test_asked_to_stop(command: Command, undisturbed: dict[str, float], moment: 
     assert stopped.last_line.startswith("interrupted; to go on from here: python -m tt_hydra data=table ")
     again = shlex.split(stopped.last_line.partition(": ")[2])
     assert line.start(words=[sys.executable, *again[1:]]).end().status == 0
-    assert quality(figures(line.outputs / "run" / "latest")) == pytest.approx(undisturbed, abs=1e-6)
+    assert quality(figures(line.outputs / "run" / "latest")) == pytest.approx(undisturbed.quality, abs=1e-6)
 
 
 @pytest.mark.slow
-def test_two_at_the_same_time(command: Command, undisturbed: dict[str, float]) -> None:
+def test_two_at_the_same_time(command: Command, undisturbed: Undisturbed) -> None:
     line = command()
     ended = [process.end() for process in [line.start(), line.start()]]
     assert [done.status for done in ended] == [0, 0], [done.err for done in ended]
@@ -110,13 +120,13 @@ def test_two_at_the_same_time(command: Command, undisturbed: dict[str, float]) -
     assert len(folders) == 2
     found = [figures(folder) for folder in folders]
     for metrics in found:
-        assert quality(metrics) == pytest.approx(undisturbed, abs=1e-6)
+        assert quality(metrics) == pytest.approx(undisturbed.quality, abs=1e-6)
     assert sorted(metrics["stage/train/reused"] for metrics in found) == [0.0, 1.0]
     assert len(list(line.outputs.glob("store/train/*/training.json"))) == 1
 
 
 @pytest.mark.slow
-def test_one_waits_for_another_that_is_killed(command: Command, undisturbed: dict[str, float]) -> None:
+def test_one_waits_for_another_that_is_killed(command: Command, undisturbed: Undisturbed) -> None:
     line = command()
     first = line.start()
     first.wait_for("store/train/*.partial/last.ckpt")
@@ -129,4 +139,4 @@ def test_one_waits_for_another_that_is_killed(command: Command, undisturbed: dic
     assert done.status == 0, done.err
     assert "is being built: waiting for process" in done.err
     assert "resuming the training after epoch" in done.err
-    assert quality(figures(line.outputs / "run" / "latest")) == pytest.approx(undisturbed, abs=1e-6)
+    assert quality(figures(line.outputs / "run" / "latest")) == pytest.approx(undisturbed.quality, abs=1e-6)

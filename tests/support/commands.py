@@ -110,6 +110,14 @@ class CommandLine:
         return figures(self.outputs / "run" / "latest")
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """A finished run to compare others with."""
+
+    line: CommandLine
+    quality: dict[str, float]
+
+
 def figures(run_dir: Path) -> dict[str, float]:
     """``metrics.json``."""
     content: dict[str, float] = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
