@@ -100,17 +100,17 @@ def test_library_versions() -> None:
 
 
 def test_the_source_of_a_users_own_components_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "my_losses"
+    package = tmp_path / "keyed_losses"
     package.mkdir()
     (package / "__init__.py").write_text("")
     lines = ["from dataclasses import dataclass", "@dataclass(frozen=True)", "class Mine:", "    inner: object = None"]
     (package / "mine.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
-    mine = importlib.import_module("my_losses.mine").Mine
-    assert own_code([mine(), InfoNCE(), 3, None]) == {"my_losses"}
-    assert own_code([Holder(mine())]) >= {"my_losses"}, "also within another component"
+    mine = importlib.import_module("keyed_losses.mine").Mine
+    assert own_code([mine(), InfoNCE(), 3, None]) == {"keyed_losses"}
+    assert own_code([Holder(mine())]) >= {"keyed_losses"}, "also within another component"
     assert own_code([InfoNCE()]) == set()
-    before = code_version("my_losses")
+    before = code_version("keyed_losses")
     (package / "mine.py").write_text("\n".join([*lines, "    power: int = 2"]))
     code_version.cache_clear()
-    assert code_version("my_losses") != before
+    assert code_version("keyed_losses") != before
