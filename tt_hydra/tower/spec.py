@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -66,7 +67,7 @@ def require_positive(**values: int) -> None:
             raise ConfigError(f"tower.{name} is {value}; it must be at least 1")
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(nn.Module, ABC):
     """Token ids become one vector: the base of the hashed and the transformer encoder.
 
     Attributes:
@@ -79,9 +80,9 @@ class TextEncoder(nn.Module):
     pretrained: bool = False
     trained: bool = True
 
+    @abstractmethod
     def forward(self, tokens: Padded) -> Tensor:
         """Vectors ``(rows, width)``; zeros for a text without tokens."""
-        raise NotImplementedError
 
     def lr_scales(self) -> dict[str, float]:
         """By parameter name: the factor on the learning rate, where it is not 1."""
@@ -91,7 +92,7 @@ class TextEncoder(nn.Module):
         """Writes what is needed to make the same encoder without weights and without the internet; nothing by default."""
 
 
-class HistoryEncoder(nn.Module):
+class HistoryEncoder(nn.Module, ABC):
     """Sequences of item vectors become one vector each: the base of the pooled and the self-attentive encoder.
 
     Attributes:
@@ -100,9 +101,9 @@ class HistoryEncoder(nn.Module):
 
     layout: Layout
 
+    @abstractmethod
     def forward(self, positions: Padded, items: Tensor) -> Tensor:
         """Vectors ``(rows, width)`` of histories whose ``positions`` number rows of ``items (distinct, item width)``."""
-        raise NotImplementedError
 
 
 def look_up(table: Tensor, codes: Padded) -> Tensor:
