@@ -194,6 +194,21 @@ def test_a_checkpoint_whose_best_weights_are_lost_starts_again(train: Train, tmp
         assert_same(train(folder), undisturbed)
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut", "zeros", "text"])
+def test_a_damaged_checkpoint_starts_again(train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str) -> None:
+    undisturbed, folder = train(), tmp_path / "broken"
+    with pytest.MonkeyPatch.context() as patch:
+        break_at_step(patch, 2 * STEPS + 1)
+        with pytest.raises(Broken):
+            train(folder)
+    checkpoint = folder / "last.ckpt"
+    content = checkpoint.read_bytes()
+    damaged = {"empty": b"", "cut": content[: len(content) // 2], "zeros": bytes(len(content)), "text": b"no checkpoint"}
+    checkpoint.write_bytes(damaged[damage])
+    assert_same(train(folder), undisturbed)
+    assert "last.ckpt cannot be read" in caplog.text
+
+
 def test_the_learned_temperature_is_part_of_the_checkpoint(train: Train, tmp_path: Path) -> None:
     folder = tmp_path / "broken"
     with pytest.MonkeyPatch.context() as patch:

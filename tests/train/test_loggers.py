@@ -12,6 +12,7 @@ import pytest
 from tt_hydra.errors import ConfigError
 from tt_hydra.train.fit import TrainingSummary
 from tt_hydra.train.loggers import Csv, LoggerSpec, MLflow, TensorBoard, WandB
+from tt_hydra.train.module import RetrievalModule
 
 Train = Callable[..., Path]
 RECALL = "valid/model/recall@10"
@@ -45,6 +46,20 @@ def test_a_package_that_is_missing_is_named(spec: LoggerSpec, package: str, tmp_
     with pytest.raises(ConfigError, match=rf"logger={package} needs the package '{package}'.*pip install 'tt-hydra\[{package}\]'"):
         spec.build(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_training_tells_of_the_epochs_before(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, folder = RetrievalModule.training_step, tmp_path / "broken"
+    with monkeypatch.context() as patch:
+        patch.setattr(RetrievalModule, "training_step", lambda self, *batch: step(self, *batch) if self.global_step < 7 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(folder, logger=Csv())
+    train(folder, logger=Csv())
+    rows = list(csv.DictReader((folder / "csv" / "metrics.csv").open(encoding="utf-8")))
+    assert [(int(float(row["epoch"])), int(row["step"])) for row in rows if row[RECALL]] == [(0, 2), (1, 5), (2, 8), (3, 11)]
+    curves = TrainingSummary.load(folder).curves
+    assert [float(row["train/loss"]) for row in rows[:2]] == pytest.approx([point["loss"] for point in curves[:2]])
+    assert [int(row["step"]) for row in rows[2:] if row["train/loss"]] == [6, 7, 8, 9, 10, 11]
 
 
 def test_no_logger_leaves_no_file(train: Train) -> None:

@@ -83,13 +83,13 @@ class EpochBar(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """One batch further."""
-        if self._progress is None:
+        if self._progress is None or not isinstance(pl_module, RetrievalModule):
             return
         (task,) = self._progress.task_ids
         self._progress.advance(task)
         if time.monotonic() - self._shown > SHOWN_EVERY_SECONDS:  # reading the loss waits for the device
             self._shown = time.monotonic()
-            self._loss = f"loss {float(trainer.callback_metrics['train/loss']):.3f}"
+            self._loss = f"loss {float(pl_module.last_loss):.3f}"
             self._progress.update(task, loss=self._loss)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 WEIGHTS = "model.safetensors"
 SUMMARY = "training.json"
 FEW_NEGATIVES = 1000
+UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError)
+"""What torch raises for a damaged file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +141,7 @@ def _selection(job: TrainingJob, folder: Path) -> Selection:
 
 def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Reporting) -> None:
     checkpoint = folder / "last.ckpt"
-    resumed = checkpoint.exists() and selection.resumes(torch.load(checkpoint, weights_only=True, map_location="cpu"))
+    resumed = _resumes(selection, checkpoint)
     total_steps = job.settings.max_epochs * num_batches(len(job.dataset.train), job.settings.batch_size)
     _log_effective_batch(job, total_steps)
     if selection.stopped or len(selection.curves) >= job.settings.max_epochs:
@@ -156,6 +159,17 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning answers Ctrl-C with an exit
             raise stop.__context__ from None
         raise
+
+
+def _resumes(selection: Selection, checkpoint: Path) -> bool:
+    """Whether there is a training to go on with; what it chose so far is taken up."""
+    if not checkpoint.exists():
+        return False
+    try:
+        return selection.resumes(torch.load(checkpoint, weights_only=True, map_location="cpu"))
+    except UNREADABLE as error:
+        logger.warning("%s cannot be read (%s): training starts again", checkpoint, error)
+        return False
 
 
 @contextmanager

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 Validate = Callable[[TwoTower], dict[str, float]]
 CurvePoint = dict[str, float]
+WHEN = ("epoch", "step", "seconds")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -89,6 +90,13 @@ class Selection(pl.Callback):
         """Takes up where the checkpoint left off."""
         self.curves, self.best_value, self.best_epoch = state_dict["curves"], state_dict["best_value"], state_dict["best_epoch"]
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tells the loggers of the epochs before a resumption, each as one point."""
+        assert isinstance(pl_module, RetrievalModule)
+        for point in self.curves:
+            figures = {name if "/" in name else f"train/{name}": value for name, value in point.items() if name not in WHEN}
+            pl_module.write_figures({**figures, "epoch": point["epoch"]}, int(point["step"]) - 1)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the epoch's clock."""
         self._started = time.perf_counter()
@@ -102,7 +110,8 @@ class Selection(pl.Callback):
         figures = {} if self._validate is None else trainer.strategy.broadcast(self._validate(pl_module.towers))
         point = {"epoch": float(trainer.current_epoch), "step": float(trainer.global_step), "seconds": seconds}
         self.curves.append({**point, **means, **figures})
-        pl_module.log_dict(figures, logger=True, prog_bar=False)
+        if figures:
+            pl_module.write_figures(figures, trainer.global_step - 1)
         self._select(trainer, pl_module.towers, figures)
         trainer.save_checkpoint(self._folder / "last.ckpt")
         self._forget_worse(trainer)
