@@ -34,7 +34,7 @@ from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.config.summary import summary
-from tt_hydra.errors import TTHydraError
+from tt_hydra.errors import TTHydraError, interruption
 from tt_hydra.process import TERMINATED, Terminated, prepare, quieten_follower
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -74,9 +74,9 @@ def status(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (KeyboardInterrupt, SystemExit) as stop:
-        interrupt = stop.__context__ if isinstance(stop, SystemExit) else stop
-        if not isinstance(interrupt, KeyboardInterrupt):
+    except BaseException as stop:
+        interrupt = interruption(stop)
+        if interrupt is None:
             raise
         print(f"\ninterrupted; to go on from here: {typed}", file=sys.stderr)
         return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED

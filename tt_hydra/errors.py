@@ -7,6 +7,14 @@ class TTHydraError(Exception):
     """Base of every error of ours; the command line prints its message without a traceback."""
 
 
+def interruption(error: BaseException) -> KeyboardInterrupt | None:
+    """The Ctrl-C behind an error, if there is one: a library that is interrupted in native code may end with an error of its own."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    return seen
+
+
 class ConfigError(TTHydraError):
     """A key, a value or a combination of choices that cannot work."""
 

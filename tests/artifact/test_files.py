@@ -68,3 +68,10 @@ def test_other_errors_pass(error: Exception) -> None:
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 * 2**40, "3.0 TiB")])
 def test_sizes_for_people(size: int, text: str) -> None:
     assert readable(size) == text
+
+
+def test_the_error_of_a_library_that_was_interrupted_is_an_interruption() -> None:
+    interrupted = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 286 vs 0")
+    interrupted.__context__ = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt), disk_errors(Path("/store"), "writing", StoreError):
+        raise interrupted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import shlex
@@ -10,8 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import torch
 from commands import POLL_SECONDS, CommandLine, Done, Process, Undisturbed, figures, quality
 
 Command = Callable[..., CommandLine]
@@ -69,6 +72,28 @@ def test_ctrl_c_in_a_training(
     assert "Traceback" not in stopped.err
     assert stopped.last_line == f"interrupted; to go on from here: {shlex.join(['python', '-m', 'tt_hydra', *line.overrides])}"
     assert quality(in_process(line)) == pytest.approx(undisturbed.quality, abs=1e-6)
+
+
+def test_ctrl_c_while_a_checkpoint_is_written(
+    command: Command, try_in_process: Callable[[CommandLine], Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The native writer then ends with an error of its own, the same as on a full disk."""
+
+    class Interrupted(io.BytesIO):
+        def write(self, content: Any) -> int:
+            if self.tell() > 1000:
+                raise KeyboardInterrupt
+            return super().write(content)
+
+    save, before = torch.save, signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(torch, "save", lambda checkpoint, file: save(checkpoint, Interrupted()))
+    try:
+        stopped = try_in_process(command())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stopped.status == 130
+    assert stopped.last_line.startswith("interrupted; to go on from here: ")
+    assert "Traceback" not in stopped.err
 
 
 @pytest.mark.slow

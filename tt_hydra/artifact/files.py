@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tt_hydra.errors import TTHydraError
+from tt_hydra.errors import TTHydraError, interruption
 
 REMOVED = ".removed-"
 """In the name of a folder that is being removed."""
@@ -118,6 +118,8 @@ def disk_errors(folder: Path, what: str, kind: type[TTHydraError]) -> Iterator[N
     except TTHydraError:
         raise
     except Exception as error:
+        if (stop := interruption(error)) is not None:
+            raise stop from None
         message = _disk_message(error, folder)
         if message is None:
             raise

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from tt_hydra.contracts import FittedSampler
 from tt_hydra.data.dataset import Dataset
-from tt_hydra.errors import ConfigError
+from tt_hydra.errors import ConfigError, interruption
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.callbacks import EpochBar, ItemTexts, OwnSignals
 from tt_hydra.train.datamodule import BatchModule, num_batches
@@ -156,9 +156,8 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None)
     except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning answers Ctrl-C with an exit
-            raise stop.__context__ from None
-        raise
+        interrupt = interruption(stop)  # which Lightning answers with an exit
+        raise stop if interrupt is None else interrupt from None
 
 
 def _resumes(selection: Selection, checkpoint: Path) -> bool:
