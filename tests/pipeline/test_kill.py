@@ -128,7 +128,7 @@ def test_asked_to_stop(command: Command, undisturbed: Undisturbed, moment: str, 
     process.wait_for(MOMENTS[moment][0])
     time.sleep(chance.uniform(0, min(MOMENTS[moment][1], 1.0)))
     stopped = process.signal(number)
-    assert stopped.status == status, stopped.err
+    assert stopped.status in (status, -signal.SIGINT), stopped.err  # the latter: Python was in the midst of an import
     assert "Traceback" not in stopped.err
     assert stopped.last_line.startswith("interrupted; to go on from here: python -m tt_hydra data=table ")
     again = shlex.split(stopped.last_line.partition(": ")[2])
