@@ -18,6 +18,11 @@ PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.001
 
 
+def _hear_ctrl_c() -> None:
+    """A shell starts its background jobs deaf to Ctrl-C, and whatever they start is deaf too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Process:
     """A started command line; it leads a process group of its own, as in a terminal."""
@@ -96,6 +101,7 @@ class CommandLine:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_hear_ctrl_c,  # noqa: PLW1509
         )
         return Process(popen, self.outputs)
 
