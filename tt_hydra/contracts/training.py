@@ -1,0 +1,366 @@
+"""What goes into a training step and into a loss: batches, how their candidates were drawn, targets, and the protocols of the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tt_hydra.contracts.features import Features, FloatArray, IntArray, Ragged
+
+
+class Origin(IntFlag):
+    """How a candidate came into a batch; several at once where it came in several ways, 0 for a positive that is no one's negative."""
+
+    IN_BATCH = 1
+    UNIFORM = 2
+    POPULARITY = 4
+    CATALOGUE = 8
+    GIVEN = 16
+    BM25 = 32
+    MINED = 64
+    QUEUE = 128
+    REMOTE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNegatives:
+    """Negatives that were drawn for one query each, as (query, candidate) pairs in ascending order of the query.
+
+    Attributes:
+        query: ``(pairs,)`` int64, query of the batch.
+        column: ``(pairs,)`` int64, candidate of the batch.
+        log_q: ``(pairs,)`` float32, log probability that the candidate is among the query's own negatives.
+        teacher: ``(pairs,)`` float32, a teacher's score of the pair, NaN where there is none.
+    """
+
+    query: Tensor
+    column: Tensor
+    log_q: Tensor
+    teacher: Tensor
+
+    @classmethod
+    def none(cls, device: torch.device | str = "cpu") -> OwnNegatives:
+        """No pairs."""
+        whole, real = torch.empty(0, dtype=torch.int64, device=device), torch.empty(0, device=device)
+        return cls(whole, whole, real, real)
+
+    def to(self, device: torch.device | str) -> OwnNegatives:
+        """The same on another device."""
+        return OwnNegatives(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """One training step's input: ``batch`` queries against ``items`` candidates that they share.
+
+    Attributes:
+        queries: features of the queries.
+        items: features of the candidates; an item that occurs twice is held once where its features do not depend on time.
+        item_rows: ``(items,)`` int64, catalogue row of each candidate.
+        item_keys: ``(items,)`` int64, equal for two candidates if and only if their features are equal (across ranks too).
+        positive: ``(batch,)`` int64, the candidate that is each query's positive.
+        known: ``(pairs, 2)`` int64, (query of this batch, catalogue row) for every positive of these queries in the training part.
+        origin: ``(items,)`` int64, ``Origin`` flags; 0 for a candidate that may not serve as a negative.
+        log_q: ``(items,)`` float32, log probability that sampling makes this item a candidate that all queries share, up to a constant;
+            zeros for the catalogue.
+        own: negatives that were drawn for one query each; the other queries share them.
+        weight: ``(batch,)`` float32, weight of each example.
+        teacher: ``(batch,)`` float32, a teacher's score of each query and its positive, NaN where there is none.
+        labels: ``(batch,)`` float32 each, what the data says of the examples besides that they happened (a rating), NaN where unknown.
+        guide: vectors ``(batch, width)`` and ``(items, width)`` of another model, by which false negatives are recognised; or None.
+    """
+
+    queries: Features
+    items: Features
+    item_rows: Tensor
+    item_keys: Tensor
+    positive: Tensor
+    known: Tensor
+    origin: Tensor
+    log_q: Tensor
+    own: OwnNegatives
+    weight: Tensor
+    teacher: Tensor
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+    guide: tuple[Tensor, Tensor] | None = None
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on another device."""
+        moved = {name: getattr(self, name).to(device) for name in self.__dataclass_fields__ if name not in ("labels", "guide")}
+        labels = {name: value.to(device) for name, value in self.labels.items()}
+        guide = None if self.guide is None else (self.guide[0].to(device), self.guide[1].to(device))
+        return Batch(**moved, labels=labels, guide=guide)
+
+
+class Screen(Protocol):
+    """Recognises false negatives: candidates so close to a query that they are likely positives nobody marked."""
+
+    def __call__(self, rows: slice) -> Tensor:
+        """``(rows, items)`` bool, true where a candidate is to be left out for these queries."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Targets:
+    """What a loss is told about its candidates. Nothing in it is of size batch x items: such masks are made a tile at a time.
+
+    Attributes:
+        positive: ``(batch,)`` int64 column of each query's positive.
+        known: ``(pairs, 2)`` int64 (query, column) of known positives, by ascending query; may hold the positive itself.
+        origin: ``(items,)`` int64 ``Origin`` flags; 0 is nobody's negative.
+        log_q: ``(items,)`` float32 log probability of being a shared candidate.
+        own: negatives that were drawn for one query each.
+        weight: ``(batch,)`` float32.
+        teacher: ``(batch,)`` float32, NaN where there is none.
+        labels: ``(batch,)`` float32 each, NaN where unknown.
+        screen: leaves out likely false negatives, or None.
+    """
+
+    positive: Tensor
+    known: Tensor
+    origin: Tensor
+    log_q: Tensor
+    own: OwnNegatives
+    weight: Tensor
+    teacher: Tensor
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+    screen: Screen | None = None
+
+    @classmethod
+    def plain(cls, positive: Tensor, items: int, **others: object) -> Self:
+        """Targets in which every candidate is every other query's negative, unless ``others`` say more."""
+        device, rows = positive.device, len(positive)
+        values: dict[str, object] = {
+            "known": torch.empty(0, 2, dtype=torch.int64, device=device),
+            "origin": torch.full((items,), int(Origin.IN_BATCH), device=device),
+            "log_q": torch.zeros(items, device=device),
+            "own": OwnNegatives.none(device),
+            "weight": torch.ones(rows, device=device),
+            "teacher": torch.full((rows,), torch.nan, device=device),
+        }
+        return cls(positive=positive, **(values | others))  # type: ignore[arg-type]
+
+    def excluded(self, rows: slice) -> Tensor:
+        """``(rows, items)`` bool, true where a candidate is no negative of the query; false at the positive.
+
+        Args:
+            rows: consecutive queries, with both ends given.
+        """
+        count, positive = rows.stop - rows.start, self.positive[rows]
+        mask = (self.origin == 0).expand(count, -1).clone() if self.screen is None else self.screen(rows) | (self.origin == 0)
+        first, last = torch.searchsorted(self.known[:, 0].contiguous(), torch.tensor([rows.start, rows.stop], device=mask.device)).tolist()
+        mask[self.known[first:last, 0] - rows.start, self.known[first:last, 1]] = True
+        mask[torch.arange(count, device=mask.device), positive] = False
+        return mask
+
+    def offset(self, rows: slice) -> Tensor:
+        """``(rows, items)`` float32 log sampling probability of each candidate for each query: that of its own draw where it is its own."""
+        tile = self.log_q.expand(rows.stop - rows.start, -1)
+        bounds = torch.tensor([rows.start, rows.stop], device=tile.device)
+        first, last = torch.searchsorted(self.own.query.contiguous(), bounds).tolist()
+        if first == last:
+            return tile
+        tile = tile.clone()
+        tile[self.own.query[first:last] - rows.start, self.own.column[first:last]] = self.own.log_q[first:last]
+        return tile
+
+
+@dataclass(frozen=True, slots=True)
+class LossOutput:
+    """A loss and what it saw, all scalars; everything but ``loss`` is a mean over the batch without gradient.
+
+    Attributes:
+        loss: what is minimised.
+        positive_similarity: before the temperature.
+        hardest_negative_similarity: before the temperature.
+        effective_negatives: exp of the entropy of the softmax over a query's negatives, similarities divided by the temperature: how many
+            negatives push at once. NaN for a loss without temperature.
+        parts: further figures by name, for the log: a task's own loss, a learned weight.
+    """
+
+    loss: Tensor
+    positive_similarity: Tensor
+    hardest_negative_similarity: Tensor
+    effective_negatives: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class LossFunction(Protocol):
+    """A retrieval objective on two matrices of vectors (already normalised where the metric is cosine). No model, no process group."""
+
+    def __call__(self, queries: Tensor, items: Tensor, targets: Targets, temperature: Tensor) -> LossOutput:
+        """The weighted mean over the valid rows of ``queries (batch, dim)`` against ``items (items, dim)``."""
+
+
+class Loss(Protocol):
+    """Hyper-parameters of a loss.
+
+    ``uses_temperature`` and ``uses_log_q`` say which of the inputs reach the result. Similarities and softmax are computed in
+    float32 with autocast off.
+    """
+
+    @property
+    def uses_temperature(self) -> bool:
+        """Whether the temperature changes the loss."""
+
+    @property
+    def uses_log_q(self) -> bool:
+        """Whether the sampling probabilities change the loss."""
+
+    def build(self) -> LossFunction:
+        """The function; an ``nn.Module`` where the loss has weights of its own, which are then trained along. Itself where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardness:
+    """How hard the negatives of a step shall be.
+
+    Attributes:
+        share: part of the mined negatives that is used, in [0, 1].
+        window: ranks (first, last), counted from 1, between which mined negatives are taken; None for the sampler's own.
+        margin: largest allowed ratio of a mined negative's similarity to the positive's; None for the sampler's own.
+        temperature: factor on the temperature.
+    """
+
+    share: float = 1.0
+    window: tuple[int, int] | None = None
+    margin: float | None = None
+    temperature: float = 1.0
+
+
+class Curriculum(Protocol):
+    """Hyper-parameters of a curriculum."""
+
+    @property
+    def observes(self) -> bool:
+        """Whether it answers to the effective number of negatives, which the loss must then be able to tell."""
+
+    def build(self) -> CurriculumState:
+        """Its state, whose buffers belong to a checkpoint."""
+
+
+class CurriculumState(nn.Module):
+    """A running curriculum."""
+
+    def forward(self, progress: float) -> Hardness:
+        """How hard the step at ``progress`` in [0, 1] shall be."""
+        raise NotImplementedError
+
+    def observe(self, effective_negatives: float, progress: float) -> None:
+        """Takes note of what a step saw."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingView:
+    """What a sampler may know of the training part.
+
+    Attributes:
+        counts: ``(num_items,)`` weighted number of times that each item is a positive.
+        questions: ``(examples,)`` number of each example's question; examples of one query with one text ask the same question.
+        known: by question, the catalogue rows of all positives of its query in the training part.
+        question_texts: the questions' texts, all text features of one joined; None where the query side has no text.
+        item_texts: the catalogue's texts likewise.
+        content: ``(num_items,)`` equal numbers for items whose features are equal.
+    """
+
+    counts: FloatArray
+    questions: IntArray
+    known: Ragged
+    question_texts: Callable[[], Sequence[str]] | None = None
+    item_texts: Callable[[], Sequence[str]] | None = None
+    content: Callable[[], IntArray] | None = None
+
+    @property
+    def num_items(self) -> int:
+        """Size of the catalogue."""
+        return len(self.counts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawRequest:
+    """The part of a batch for which one rank draws.
+
+    Attributes:
+        examples: ``(batch,)`` numbers of the training examples.
+        positives: ``(batch,)`` catalogue rows of their positives.
+        given: for each query the negatives that the data names, or None.
+        given_teacher: a teacher's scores of these, in the same order, or None.
+        hardness: of this step.
+    """
+
+    examples: IntArray
+    positives: IntArray
+    given: Ragged | None = None
+    given_teacher: FloatArray | None = None
+    hardness: Hardness = Hardness()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawn:
+    """Negatives of a batch, all of them shared by its queries.
+
+    Attributes:
+        rows: ``(drawn,)`` catalogue rows; a row may be drawn for several queries.
+        origin: ``(drawn,)`` int64 ``Origin`` flags.
+        owner: ``(drawn,)`` int64, the query of the batch that a row was drawn for; -1 for no one in particular.
+        log_q: ``(drawn,)`` float32, log probability that the row is among its owner's own negatives; 0 without an owner.
+        teacher: ``(drawn,)`` float32, a teacher's score of (owner, row), NaN where there is none.
+    """
+
+    rows: IntArray
+    origin: IntArray
+    owner: IntArray
+    log_q: FloatArray
+    teacher: FloatArray
+
+    @classmethod
+    def shared(cls, rows: IntArray, origin: Origin) -> Drawn:
+        """Rows that were drawn for no query in particular."""
+        size = len(rows)
+        nan = np.full(size, np.nan, np.float32)
+        return cls(rows=rows, origin=np.full(size, int(origin)), owner=np.full(size, -1), log_q=np.zeros(size, np.float32), teacher=nan)
+
+
+class FittedSampler(Protocol):
+    """A negative sampler that knows the training part."""
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether other queries' positives serve as negatives."""
+
+    @property
+    def memory(self) -> int:
+        """How many item vectors of earlier steps serve as further negatives; 0 for none."""
+
+    def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
+        """The drawn negatives of (a part of) a batch; ``generator`` is the only source of randomness."""
+
+    def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
+        """Log probability, up to a constant, that each catalogue row is a shared candidate of a step with ``batch`` positives.
+
+        A candidate that can come in several ways is there if it comes in one of them; one that is drawn for a single query counts by how
+        often it is a positive.
+        """
+
+
+class NegativeSampler(Protocol):
+    """Hyper-parameters of a negative sampler."""
+
+    @property
+    def requires_given(self) -> bool:
+        """Whether it draws from negatives that the data names, so that it cannot do without them."""
+
+    def fit(self, training: TrainingView) -> FittedSampler:
+        """The sampler for a training part."""
+
+
+class Temperature(Protocol):
+    """Hyper-parameters of a temperature."""
+
+    def build(self) -> nn.Module:
+        """A module whose ``forward(progress: float) -> Tensor`` gives the scalar temperature at ``progress`` in [0, 1]."""
