@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from tt_hydra.contracts import Features, FloatArray, IntArray, Ragged, Schema, Side, Split, Tokenizer
+from tt_hydra.contracts import Features, FloatArray, IntArray, Ragged, Schema, Side, Split, Tokenizer, TrainingView
 from tt_hydra.data.catalogue import AsOf, Catalogue
 from tt_hydra.data.encoded import EncodedTable, load_array, load_ragged
 from tt_hydra.data.featurizer import Featurizer
@@ -21,6 +21,7 @@ from tt_hydra.data.history import Timeline
 from tt_hydra.data.parts import EvalPart, TrainPart
 from tt_hydra.data.schema import HISTORY, TEXT
 from tt_hydra.data.statistics import EventTimes, raw
+from tt_hydra.data.training import training_view
 from tt_hydra.errors import DataError
 
 TIMELINES: Mapping[Split, str] = {"train": "valid", "valid": "valid", "test": "test"}
@@ -164,6 +165,10 @@ class Dataset:
         positions = load_array(folder / "positions.npy")
         relevant, gains, seen = (load_ragged(folder, name) for name in ("relevant", "gains", "seen"))
         return EvalPart(self.events["query"][positions], relevant, gains, seen, positions)
+
+    def training_view(self) -> TrainingView:
+        """What a sampler may know of the training part; texts are read when they are asked for."""
+        return training_view(self)
 
     def require_training_pairs(self) -> None:
         """Raises DataError if there is nothing to train on."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tt_hydra.contracts import FloatArray, IntArray, Ragged
 
@@ -18,6 +19,9 @@ class TrainPart:
         times: ``(n,)`` when it happened; the source row where the data has no time.
         positions: ``(n,)`` position of its event among all events.
         negatives: item rows that the data names as negatives of each pair, or None.
+        labels: ``(n,)`` float32 each, what the data says of the pairs besides that they happened (a rating), NaN where unknown.
+        teacher: ``(n,)`` float32, a teacher's score of each pair, NaN where there is none; or None.
+        negatives_teacher: float32, a teacher's scores of ``negatives.values``, likewise.
     """
 
     query_rows: IntArray
@@ -26,6 +30,9 @@ class TrainPart:
     times: IntArray
     positions: IntArray
     negatives: Ragged | None
+    labels: Mapping[str, FloatArray] = field(default_factory=dict)
+    teacher: FloatArray | None = None
+    negatives_teacher: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
