@@ -8,21 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from training_views import ragged, request_of, view_of
 
 from tt_hydra.component import instantiate
-from tt_hydra.contracts import FittedSampler, NegativeSampler, Ragged
+from tt_hydra.contracts import Drawn, FittedSampler, Hardness, NegativeSampler, Origin
 
 FOLDER = Path(__file__).parents[2] / "conf" / "negatives"
 OPTIONS = {path.stem: instantiate(yaml.safe_load(path.read_text()), object) for path in sorted(FOLDER.glob("*.yaml"))}
 DRAWN = 15
-COUNTS = np.array([0, 200, 0, 90, 50, *([9] * 20), *([1] * 35)], np.float32)
-GIVEN = Ragged(np.array([3, 4, 5, 9, 9, 40, 59]), np.array([0, 3, 3, 7]))
-POSITIVES = np.array([1, 3, 1])
+COUNTS = [0, 200, 0, 90, 50, *([9] * 20), *([1] * 35)]
+REQUEST = request_of([1, 3, 1], ragged([[3, 4, 5], [], [9, 9, 40, 59]]))
+IN_BATCH = {"in_batch", "given"}
+OWNED = {"given"}
+"""Samplers whose rows are drawn for one query each."""
 
 
 def small(sampler: NegativeSampler) -> NegativeSampler:
+    sizes = {"num_negatives": DRAWN, "memory": 40}
     fields = {field.name for field in dataclasses.fields(sampler)}  # type: ignore[arg-type]
-    return dataclasses.replace(sampler, num_negatives=DRAWN) if "num_negatives" in fields else sampler  # type: ignore[type-var]
+    return dataclasses.replace(sampler, **{name: size for name, size in sizes.items() if name in fields})  # type: ignore[type-var]
 
 
 @pytest.fixture(params=OPTIONS.values(), ids=OPTIONS.keys())
@@ -32,7 +36,11 @@ def sampler(request: pytest.FixtureRequest) -> NegativeSampler:
 
 @pytest.fixture
 def fitted(sampler: NegativeSampler) -> FittedSampler:
-    return sampler.fit(COUNTS)
+    return sampler.fit(view_of(COUNTS))
+
+
+def columns(drawn: Drawn) -> list[list[float]]:
+    return [np.nan_to_num(getattr(drawn, name), nan=-9.0).tolist() for name in ("rows", "origin", "owner", "log_q", "teacher")]
 
 
 def test_yaml_states_the_defaults() -> None:
@@ -40,52 +48,86 @@ def test_yaml_states_the_defaults() -> None:
         assert option == type(option)()
 
 
-def test_rows_are_distinct_and_in_range(fitted: FittedSampler) -> None:
+def test_columns_are_of_one_length_and_of_their_types(fitted: FittedSampler) -> None:
+    drawn = fitted.draw(REQUEST, np.random.default_rng(0))
+    assert drawn.rows.dtype == drawn.origin.dtype == drawn.owner.dtype == np.int64
+    assert drawn.log_q.dtype == drawn.teacher.dtype == np.float32
+    assert drawn.rows.shape == drawn.origin.shape == drawn.owner.shape == drawn.log_q.shape == drawn.teacher.shape
+    assert drawn.rows.ndim == 1
+
+
+def test_rows_are_in_range_and_distinct_for_each_owner(fitted: FittedSampler) -> None:
     generator = np.random.default_rng(0)
     for _ in range(20):
-        rows = fitted.draw(POSITIVES, GIVEN, generator)
-        assert rows.dtype == np.int64
-        assert rows.ndim == 1
-        assert len(set(rows.tolist())) == len(rows)
-        assert ((rows >= 0) & (rows < len(COUNTS))).all()
+        drawn = fitted.draw(REQUEST, generator)
+        assert ((drawn.rows >= 0) & (drawn.rows < len(COUNTS))).all()
+        assert ((drawn.owner >= -1) & (drawn.owner < 3)).all()
+        pairs = list(zip(drawn.owner.tolist(), drawn.rows.tolist(), strict=True))
+        assert len(set(pairs)) == len(pairs)
+
+
+def test_a_draw_says_where_it_comes_from_and_how_likely_it_was(fitted: FittedSampler) -> None:
+    drawn = fitted.draw(REQUEST, np.random.default_rng(0))
+    assert all(Origin(origin) for origin in drawn.origin.tolist())
+    assert (drawn.log_q <= 0).all()
+    assert (drawn.log_q[drawn.owner < 0] == 0).all()
 
 
 def test_the_generator_is_the_only_source_of_randomness(fitted: FittedSampler) -> None:
-    first, again = (
-        [fitted.draw(POSITIVES, GIVEN, generator).tolist() for _ in range(3)] for generator in map(np.random.default_rng, (4, 4))
-    )
+    first, again = ([columns(fitted.draw(REQUEST, generator)) for _ in range(3)] for generator in map(np.random.default_rng, (4, 4)))
     assert first == again
 
 
-def test_log_q_is_a_finite_float32_for_each_row(fitted: FittedSampler) -> None:
-    log_q = fitted.log_q(np.arange(len(COUNTS)))
-    assert log_q.dtype == np.float32
-    assert np.isfinite(log_q).all()
-    assert fitted.log_q(np.array([7, 1, 1])).tolist() == [log_q[7], log_q[1], log_q[1]]
-    assert fitted.log_q(np.empty(0, np.int64)).shape == (0,)
+def test_presence_is_a_log_probability_for_each_row(fitted: FittedSampler) -> None:
+    presence = fitted.log_presence(np.arange(len(COUNTS)), 8)
+    assert presence.dtype == np.float32
+    assert np.isfinite(presence).all()
+    assert (presence <= 1e-6).all()
+    assert fitted.log_presence(np.array([7, 1, 1]), 8).tolist() == [presence[7], presence[1], presence[1]]
+    assert fitted.log_presence(np.empty(0, np.int64), 8).shape == (0,)
+
+
+def test_presence_does_not_fall_with_the_batch(fitted: FittedSampler) -> None:
+    rows = np.arange(len(COUNTS))
+    assert (fitted.log_presence(rows, 64) >= fitted.log_presence(rows, 8) - 1e-6).all()
 
 
 def test_without_training_positives_it_still_fits(sampler: NegativeSampler) -> None:
-    fitted = sampler.fit(np.zeros(5, np.float32))
-    assert np.ptp(fitted.log_q(np.arange(5))) == 0
-    assert (fitted.draw(np.array([0]), Ragged(np.array([4]), np.array([0, 1])), np.random.default_rng(0)) < 5).all()
+    fitted = sampler.fit(view_of([0] * 5))
+    assert np.ptp(fitted.log_presence(np.arange(5), 8)) == 0
+    assert (fitted.draw(request_of([0], ragged([[4]])), np.random.default_rng(0)).rows < 5).all()
 
 
 def test_a_catalogue_smaller_than_the_draw(sampler: NegativeSampler) -> None:
-    fitted = sampler.fit(np.array([3, 1, 0], np.float32))
-    rows = fitted.draw(np.array([0]), Ragged(np.array([2]), np.array([0, 1])), np.random.default_rng(0))
-    assert set(rows.tolist()) <= {0, 1, 2}
+    fitted = sampler.fit(view_of([3, 1, 0]))
+    drawn = fitted.draw(request_of([0], ragged([[2]])), np.random.default_rng(0))
+    assert set(drawn.rows.tolist()) <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("name", ["uniform", "popularity"])
-def test_log_q_is_how_often_an_item_is_drawn(name: str) -> None:
-    """Of all rows drawn, an item's share is exp(log_q): within the error of counting, and 2% for popularity's formula."""
-    fitted, generator, times = small(OPTIONS[name]).fit(COUNTS), np.random.default_rng(1), 4000
-    drawn = np.concatenate([fitted.draw(POSITIVES, None, generator) for _ in range(times)])
-    assert len(drawn) == times * DRAWN
-    share, expected = np.bincount(drawn, minlength=len(COUNTS)) / len(drawn), np.exp(fitted.log_q(np.arange(len(COUNTS))))
-    assert expected.sum() == pytest.approx(1, abs=1e-5)
-    assert (np.abs(share - expected) < 0.02 * expected + 4 * np.sqrt(expected / len(drawn))).all()
+@pytest.mark.parametrize("name", sorted({"uniform", "popularity", "mixed"} & OPTIONS.keys()))
+def test_presence_is_how_often_an_item_is_there(name: str) -> None:
+    """Within the error of counting, and 2% for popularity's formula."""
+    fitted, generator, times, batch = small(OPTIONS[name]).fit(view_of(COUNTS)), np.random.default_rng(1), 4000, 6
+    seen, share = np.zeros(len(COUNTS)), np.maximum(COUNTS, 0.5) / np.maximum(COUNTS, 0.5).sum()
+    for _ in range(times):
+        positives = generator.choice(len(COUNTS), batch, p=share)
+        rows = fitted.draw(request_of(positives), generator).rows
+        seen[np.union1d(rows, positives) if fitted.in_batch else rows] += 1
+    expected = np.exp(fitted.log_presence(np.arange(len(COUNTS)), batch))
+    assert (np.abs(seen / times - expected) < 0.02 * expected + 4 * np.sqrt(expected / times)).all()
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - OWNED))
+def test_shared_rows_have_no_owner(name: str) -> None:
+    drawn = small(OPTIONS[name]).fit(view_of(COUNTS)).draw(REQUEST, np.random.default_rng(0))
+    assert (drawn.owner == -1).all()
+
+
+@pytest.mark.parametrize("name", sorted(OWNED & OPTIONS.keys()))
+def test_the_share_of_a_curriculum_leaves_the_data_s_own_negatives_alone(name: str) -> None:
+    fitted = small(OPTIONS[name]).fit(view_of(COUNTS))
+    drawn = fitted.draw(dataclasses.replace(REQUEST, hardness=Hardness(share=0.0)), np.random.default_rng(0))
+    assert (len(drawn.rows) > 0) == (name == "given")
 
 
 def test_only_given_needs_negatives_from_the_data() -> None:
@@ -93,5 +135,9 @@ def test_only_given_needs_negatives_from_the_data() -> None:
 
 
 def test_in_batch_is_said_by_the_fitted_sampler() -> None:
-    in_batch = {name for name, option in OPTIONS.items() if option.fit(COUNTS).in_batch}
-    assert in_batch == {"in_batch", "given"}
+    in_batch = {name for name, option in OPTIONS.items() if option.fit(view_of(COUNTS)).in_batch}
+    assert in_batch == IN_BATCH & OPTIONS.keys()
+
+
+def test_only_a_queue_has_a_memory() -> None:
+    assert {name for name, option in OPTIONS.items() if small(option).fit(view_of(COUNTS)).memory} == {"queue"} & OPTIONS.keys()

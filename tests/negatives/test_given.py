@@ -2,38 +2,65 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from training_views import ragged, request_of, view_of
 
-from tt_hydra.contracts import Ragged
+from tt_hydra.contracts import Drawn, Origin
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.given import Given
 
-COUNTS = np.ones(50, np.float32)
-NAMED = Ragged(np.array([10, 11, 12, 20, 11, 30, 31]), np.array([0, 3, 4, 4, 7]))
+NAMED = ragged([[10, 11, 12], [20], [], [11, 30, 31, 30]])
+TEACHER = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.6], np.float32)
 
 
-def test_all_where_there_are_few() -> None:
-    rows = Given(per_query=3).fit(COUNTS).draw(np.arange(4), NAMED, np.random.default_rng(0))
-    assert rows.tolist() == [10, 11, 12, 20, 30, 31]
+def draw(per_query: int, generator: np.random.Generator) -> Drawn:
+    fitted = Given(per_query=per_query).fit(view_of([1] * 50))
+    return fitted.draw(request_of(range(4), NAMED, given_teacher=TEACHER), generator)
 
 
-def test_each_query_gives_some_of_its_own_anew() -> None:
-    fitted, generator = Given(per_query=1).fit(COUNTS), np.random.default_rng(0)
-    seen: set[int] = set()
-    for _ in range(50):
-        rows = set(fitted.draw(np.arange(4), NAMED, generator).tolist())
-        assert 20 in rows
-        assert rows & {10, 11, 12}
-        assert rows & {11, 30, 31}
-        assert len(rows) <= 3
-        seen |= rows
-    assert seen == {10, 11, 12, 20, 30, 31}
+def test_all_where_there_are_few_each_of_them_owned_once() -> None:
+    drawn = draw(4, np.random.default_rng(0))
+    assert sorted(zip(drawn.owner.tolist(), drawn.rows.tolist(), strict=True)) == [
+        *[(0, 10), (0, 11), (0, 12)],
+        (1, 20),
+        *[(3, 11), (3, 30), (3, 31)],
+    ]
+    assert drawn.log_q.tolist() == [0.0] * 7, "what is certain needs no correction"
+    assert set(drawn.origin.tolist()) == {Origin.GIVEN}
+
+
+def test_each_row_keeps_its_teacher_score() -> None:
+    drawn = draw(4, np.random.default_rng(0))
+    expected = {(0, 10): 0.1, (0, 11): 0.2, (0, 12): 0.3, (1, 20): 0.4, (3, 11): 0.5, (3, 30): 0.6, (3, 31): 0.7}
+    told = {(owner, row): score for owner, row, score in zip(drawn.owner, drawn.rows, drawn.teacher, strict=True)}
+    assert told == pytest.approx(expected)
+
+
+def test_each_query_gives_some_of_its_own_as_often_as_log_q_says() -> None:
+    generator, times = np.random.default_rng(0), 4000
+    seen: dict[tuple[int, int], int] = {}
+    claimed: dict[tuple[int, int], float] = {}
+    for _ in range(times):
+        drawn = draw(2, generator)
+        assert np.bincount(drawn.owner, minlength=4).tolist() == [2, 1, 0, 2]
+        assert (np.diff(drawn.owner) >= 0).all()
+        for pair, log_q in zip(zip(drawn.owner.tolist(), drawn.rows.tolist(), strict=True), drawn.log_q, strict=True):
+            seen[pair] = seen.get(pair, 0) + 1
+            claimed[pair] = float(np.exp(log_q))
+    assert claimed == pytest.approx({pair: 1.0 if pair[0] == 1 else 2 / 3 for pair in seen})
+    for pair, count in seen.items():
+        assert count / times == pytest.approx(claimed[pair], abs=0.03)
 
 
 def test_queries_that_name_none() -> None:
-    rows = Given().fit(COUNTS).draw(np.arange(2), Ragged(np.empty(0, np.int64), np.array([0, 0, 0])), np.random.default_rng(0))
-    assert rows.shape == (0,)
+    drawn = Given().fit(view_of([1] * 50)).draw(request_of(range(2), ragged([[], []])), np.random.default_rng(0))
+    assert drawn.rows.shape == drawn.owner.shape == drawn.teacher.shape == (0,)
+
+
+def test_without_a_teacher_the_scores_are_unknown() -> None:
+    drawn = Given().fit(view_of([1] * 50)).draw(request_of([1, 2], ragged([[3], [4]])), np.random.default_rng(0))
+    assert np.isnan(drawn.teacher).all()
 
 
 def test_data_without_negatives_is_refused_with_a_way_out() -> None:
     with pytest.raises(ConfigError, match=r"negatives=in_batch"):
-        Given().fit(COUNTS).draw(np.arange(2), None, np.random.default_rng(0))
+        Given().fit(view_of([1] * 50)).draw(request_of([1, 2]), np.random.default_rng(0))

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from training_views import request_of, view_of
 
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.popularity import Popularity
@@ -22,10 +23,10 @@ def pairs_one_after_the_other(probability: list[float]) -> dict[frozenset[int], 
 def test_pairs_are_drawn_one_after_the_other(tail: int) -> None:
     """By the race where two are much of the catalogue, by dropping repeats where they are little of it."""
     counts = np.array([5, 3, *([1] * tail)], np.float32)
-    fitted, generator, times = Popularity(num_negatives=2, alpha=1.0).fit(counts), np.random.default_rng(0), 20_000
+    fitted, generator, times = Popularity(num_negatives=2, alpha=1.0).fit(view_of(counts)), np.random.default_rng(0), 20_000
     seen: dict[frozenset[int], int] = {}
     for _ in range(times):
-        pair = frozenset(fitted.draw(np.array([0]), None, generator).tolist())
+        pair = frozenset(fitted.draw(request_of([0]), generator).rows.tolist())
         seen[pair] = seen.get(pair, 0) + 1
     for pair, chance in pairs_one_after_the_other((counts / counts.sum()).tolist()).items():
         assert seen.get(pair, 0) / times == pytest.approx(chance, abs=4 * np.sqrt(chance / times))
@@ -34,20 +35,20 @@ def test_pairs_are_drawn_one_after_the_other(tail: int) -> None:
 def test_one_item_with_nearly_all_the_mass_does_not_stall_it() -> None:
     counts = np.ones(100, np.float32)
     counts[7] = 1e12
-    rows = Popularity(num_negatives=20, alpha=1.0).fit(counts).draw(np.array([0]), None, np.random.default_rng(0))
+    rows = Popularity(num_negatives=20, alpha=1.0).fit(view_of(counts)).draw(request_of([0]), np.random.default_rng(0)).rows
     assert len(set(rows.tolist())) == 20
     assert 7 in rows
 
 
 def test_alpha_zero_is_uniform() -> None:
-    log_q = Popularity(num_negatives=2, alpha=0.0).fit(np.array([900, 30, 1, 0], np.float32)).log_q(np.arange(4))
-    assert log_q == pytest.approx([np.log(0.25)] * 4)
+    presence = Popularity(num_negatives=2, alpha=0.0).fit(view_of([900, 30, 1, 0])).log_presence(np.arange(4), 7)
+    assert presence == pytest.approx([np.log(2 / 4)] * 4)
 
 
-def test_log_q_follows_the_power_of_the_counts_where_few_are_drawn() -> None:
+def test_presence_follows_the_power_of_the_counts_where_few_are_drawn() -> None:
     counts = np.arange(1, 20_001, dtype=np.float32)
-    log_q = Popularity(num_negatives=8, alpha=0.75).fit(counts).log_q(np.array([0, 9, 9999]))
-    np.testing.assert_allclose(np.diff(log_q), 0.75 * np.log([10, 1000]), atol=1e-3)
+    presence = Popularity(num_negatives=8, alpha=0.75).fit(view_of(counts)).log_presence(np.array([0, 9, 9999]), 7)
+    np.testing.assert_allclose(np.diff(presence), 0.75 * np.log([10, 1000]), atol=1e-3)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, float("nan"), float("inf")])

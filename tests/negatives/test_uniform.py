@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from training_views import request_of, view_of
 
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.uniform import Uniform
 
 
 def test_size_and_probability() -> None:
-    fitted = Uniform(num_negatives=3).fit(np.ones(8, np.float32))
-    assert fitted.draw(np.array([0]), None, np.random.default_rng(0)).shape == (3,)
-    assert np.exp(fitted.log_q(np.array([0, 7]))) == pytest.approx([1 / 8, 1 / 8])
+    fitted = Uniform(num_negatives=3).fit(view_of([1] * 8))
+    assert fitted.draw(request_of([0]), np.random.default_rng(0)).rows.shape == (3,)
+    assert np.exp(fitted.log_presence(np.array([0, 7]), 5)) == pytest.approx([3 / 8, 3 / 8])
 
 
 def test_a_small_catalogue_is_taken_whole() -> None:
-    rows = Uniform(num_negatives=10).fit(np.ones(4, np.float32)).draw(np.array([0]), None, np.random.default_rng(0))
-    assert sorted(rows.tolist()) == [0, 1, 2, 3]
+    fitted = Uniform(num_negatives=10).fit(view_of([1] * 4))
+    assert sorted(fitted.draw(request_of([0]), np.random.default_rng(0)).rows.tolist()) == [0, 1, 2, 3]
+    assert fitted.log_presence(np.arange(4), 5).tolist() == [0.0] * 4
 
 
 def test_no_negatives_is_refused() -> None:

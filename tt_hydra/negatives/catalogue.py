@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tt_hydra.contracts import FloatArray, IntArray, Ragged
+from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, TrainingView
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
 
@@ -26,18 +26,18 @@ class Catalogue:
     def __post_init__(self) -> None:
         check_at_least_one(max_items=self.max_items)
 
-    def fit(self, counts: FloatArray) -> FittedCatalogue:
-        """The sampler for a catalogue of ``len(counts)`` items.
+    def fit(self, training: TrainingView) -> FittedCatalogue:
+        """The sampler for a training part.
 
         Raises:
             ConfigError: the catalogue is larger than ``max_items``.
         """
-        if len(counts) > self.max_items:
+        if training.num_items > self.max_items:
             raise ConfigError(
                 f"negatives=catalogue scores every item in each step, up to negatives.max_items={self.max_items}; this catalogue has "
-                f"{len(counts)}. Choose negatives=uniform (or popularity), or raise negatives.max_items if memory and time allow."
+                f"{training.num_items}. Choose negatives=uniform (or popularity), or raise negatives.max_items if memory and time allow."
             )
-        return FittedCatalogue(len(counts))
+        return FittedCatalogue(training.num_items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,12 @@ class FittedCatalogue:
 
     num_items: int
     in_batch: ClassVar[bool] = False
+    memory: ClassVar[int] = 0
 
-    def draw(self, positives: IntArray, given: Ragged | None, generator: np.random.Generator) -> IntArray:
+    def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
         """Every row, in order."""
-        return np.arange(self.num_items)
+        return Drawn.shared(np.arange(self.num_items), Origin.CATALOGUE)
 
-    def log_q(self, rows: IntArray) -> FloatArray:
+    def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
         """Zeros: every item is there with certainty."""
         return np.zeros(len(rows), np.float32)

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from tt_hydra.contracts import FloatArray, IntArray, Ragged
+from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, Ragged, TrainingView
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
-from tt_hydra.negatives.frequency import log_share
+from tt_hydra.negatives.frequency import log_presence, log_share
 
 MISSING = (
     "negatives=given takes the negatives that the data names for each query, and this data names none. Choose negatives=in_batch or "
@@ -20,7 +20,7 @@ MISSING = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Given:
-    """Hard negatives from the data (judged, shown but not clicked, mined elsewhere), shared by the batch's queries.
+    """Hard negatives from the data (judged, shown but not clicked, mined elsewhere), each drawn for the query that names it.
 
     Attributes:
         per_query: at most so many of each query's negatives are taken, drawn anew for each batch; bounds the work of a step.
@@ -32,9 +32,9 @@ class Given:
     def __post_init__(self) -> None:
         check_at_least_one(per_query=self.per_query)
 
-    def fit(self, counts: FloatArray) -> FittedGiven:
-        """The sampler for ``counts (num_items,)``."""
-        return FittedGiven(self.per_query, log_share(counts))
+    def fit(self, training: TrainingView) -> FittedGiven:
+        """The sampler for a training part."""
+        return FittedGiven(self.per_query, log_share(training.counts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +48,39 @@ class FittedGiven:
     per_query: int
     log_probability: FloatArray
     in_batch: ClassVar[bool] = True
+    memory: ClassVar[int] = 0
 
-    def draw(self, positives: IntArray, given: Ragged | None, generator: np.random.Generator) -> IntArray:
-        """Distinct rows, in ascending order.
+    def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
+        """Some of each query's negatives, which it owns; one that is named twice counts once.
 
         Raises:
             ConfigError: the data names no negatives.
         """
-        if given is None:
+        if request.given is None:
             raise ConfigError(MISSING)
-        lengths = np.diff(given.offsets)
-        query = np.repeat(np.arange(len(given)), lengths)
-        order = np.lexsort((generator.random(len(given.values)), query))
-        rank = np.arange(len(order)) - np.repeat(given.offsets[:-1], lengths)
-        return np.unique(given.values[order[rank < self.per_query]]).astype(np.int64)
+        owner, place = _distinct(request.given)
+        named = np.bincount(owner, minlength=len(request.given))
+        order = np.lexsort((generator.random(len(owner)), owner))
+        rank = np.arange(len(order)) - np.repeat(np.cumsum(named) - named, named)
+        chosen = order[rank < self.per_query]
+        owner, place = owner[chosen], place[chosen]
+        nan = np.full(len(place), np.nan, np.float32)
+        return Drawn(
+            rows=request.given.values[place].astype(np.int64),
+            origin=np.full(len(place), int(Origin.GIVEN)),
+            owner=owner,
+            log_q=np.log(np.minimum(1.0, self.per_query / named[owner])).astype(np.float32),
+            teacher=nan if request.given_teacher is None else request.given_teacher[place],
+        )
 
-    def log_q(self, rows: IntArray) -> FloatArray:
-        """Log share of the rows among the training positives: how often the data names an item as a negative is not known."""
-        return self.log_probability[rows]
+    def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
+        """Log probability that a row is one of the batch's positives: how often another query's negatives name it is not known."""
+        return log_presence(self.log_probability[rows], batch)
+
+
+def _distinct(given: Ragged) -> tuple[IntArray, IntArray]:
+    """The query and the place in ``given.values`` of each distinct negative of each query, in ascending order of the query."""
+    query = np.repeat(np.arange(len(given)), np.diff(given.offsets))
+    width = given.values.max(initial=0) + 1
+    _, place = np.unique(query * width + given.values, return_index=True)
+    return query[place], place

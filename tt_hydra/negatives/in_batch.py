@@ -7,19 +7,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from tt_hydra.contracts import FloatArray, IntArray, Ragged
-from tt_hydra.negatives.frequency import log_share
+from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, TrainingView
+from tt_hydra.negatives.frequency import log_presence, log_share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InBatch:
-    """Nothing is drawn; a candidate occurs as often as it is a positive in the training part, which is what ``log_q`` says."""
+    """Nothing is drawn; a candidate occurs as often as it is a positive in the training part."""
 
     requires_given: ClassVar[bool] = False
 
-    def fit(self, counts: FloatArray) -> FittedInBatch:
-        """The sampler for ``counts (num_items,)``."""
-        return FittedInBatch(log_share(counts))
+    def fit(self, training: TrainingView) -> FittedInBatch:
+        """The sampler for a training part."""
+        return FittedInBatch(log_share(training.counts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,12 @@ class FittedInBatch:
 
     log_probability: FloatArray
     in_batch: ClassVar[bool] = True
+    memory: ClassVar[int] = 0
 
-    def draw(self, positives: IntArray, given: Ragged | None, generator: np.random.Generator) -> IntArray:
+    def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
         """No rows."""
-        return np.empty(0, np.int64)
+        return Drawn.shared(np.empty(0, np.int64), Origin.IN_BATCH)
 
-    def log_q(self, rows: IntArray) -> FloatArray:
-        """Log share of the rows among the training positives."""
-        return self.log_probability[rows]
+    def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
+        """Log probability that a row is one of the batch's positives: it is held once, however often it is one."""
+        return log_presence(self.log_probability[rows], batch)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from tt_hydra.contracts import FloatArray, IntArray, Ragged
+from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, TrainingView
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
 from tt_hydra.negatives.frequency import log_marginal, log_share
@@ -37,10 +37,10 @@ class Popularity:
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise ConfigError(f"negatives.alpha is a finite number, at least 0; got {self.alpha}. Usual: 0.75, between 0 (uniform) and 1.")
 
-    def fit(self, counts: FloatArray) -> FittedPopularity:
-        """The sampler for ``counts (num_items,)``."""
-        first_draw = log_share(counts, self.alpha)
-        draws = min(self.num_negatives, len(counts))
+    def fit(self, training: TrainingView) -> FittedPopularity:
+        """The sampler for a training part."""
+        first_draw = log_share(training.counts, self.alpha)
+        draws = min(self.num_negatives, training.num_items)
         return FittedPopularity(first_draw, np.cumsum(np.exp(first_draw, dtype=np.float64)), log_marginal(first_draw, draws), draws)
 
 
@@ -59,9 +59,18 @@ class FittedPopularity:
     marginal: FloatArray
     num_negatives: int
     in_batch: ClassVar[bool] = False
+    memory: ClassVar[int] = 0
 
-    def draw(self, positives: IntArray, given: Ragged | None, generator: np.random.Generator) -> IntArray:
-        """Distinct rows; a positive of the batch may be among them.
+    def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
+        """Distinct rows; a positive of the batch may be among them."""
+        return Drawn.shared(self._rows(generator), Origin.POPULARITY)
+
+    def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
+        """Log probability that a row is drawn: an item that most batches hold is hardly more likely than another."""
+        return self.marginal[rows] + np.float32(math.log(self.num_negatives))
+
+    def _rows(self, generator: np.random.Generator) -> IntArray:
+        """Distinct rows, one after the other.
 
         Draws with replacement whose repeats are dropped are draws without replacement, and cost nothing per item of the catalogue.
         Where repeats get too many, the rest comes from an exponential race (Efraimidis and Spirakis 2006), which has the same
@@ -73,10 +82,6 @@ class FittedPopularity:
             if len(rows) >= self.num_negatives:
                 return rows[: self.num_negatives]
         return np.concatenate([rows, self._race(rows, self.num_negatives - len(rows), generator)])
-
-    def log_q(self, rows: IntArray) -> FloatArray:
-        """Log probability of the rows in a draw chosen at random: an item that most batches hold is hardly more likely than another."""
-        return self.marginal[rows]
 
     def _with_replacement(self, size: int, generator: np.random.Generator) -> IntArray:
         rows: IntArray = np.searchsorted(self.cumulative, generator.random(size) * self.cumulative[-1], side="right")

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tt_hydra.contracts import FloatArray, IntArray, Ragged
+from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, TrainingView
 from tt_hydra.negatives.check import check_at_least_one
 
 
@@ -26,9 +26,9 @@ class Uniform:
     def __post_init__(self) -> None:
         check_at_least_one(num_negatives=self.num_negatives)
 
-    def fit(self, counts: FloatArray) -> FittedUniform:
-        """The sampler for a catalogue of ``len(counts)`` items."""
-        return FittedUniform(len(counts), min(self.num_negatives, len(counts)))
+    def fit(self, training: TrainingView) -> FittedUniform:
+        """The sampler for a training part."""
+        return FittedUniform(training.num_items, min(self.num_negatives, training.num_items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,12 @@ class FittedUniform:
     num_items: int
     num_negatives: int
     in_batch: ClassVar[bool] = False
+    memory: ClassVar[int] = 0
 
-    def draw(self, positives: IntArray, given: Ragged | None, generator: np.random.Generator) -> IntArray:
+    def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
         """Distinct rows; a positive of the batch may be among them."""
-        return generator.choice(self.num_items, self.num_negatives, replace=False, shuffle=False)
+        return Drawn.shared(generator.choice(self.num_items, self.num_negatives, replace=False, shuffle=False), Origin.UNIFORM)
 
-    def log_q(self, rows: IntArray) -> FloatArray:
-        """Log of one draw's probability, the same for every row."""
-        return np.full(len(rows), -math.log(self.num_items), np.float32)
+    def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
+        """Log of the part of the catalogue that is drawn, the same for every row."""
+        return np.full(len(rows), math.log(self.num_negatives / self.num_items), np.float32)
