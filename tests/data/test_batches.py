@@ -3,14 +3,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tt_hydra.contracts import Drawn, Origin
 from tt_hydra.data.batches import assemble, epoch
 from tt_hydra.data.declaration import SplitSpec
 
 RANDOM = SplitSpec(kind="random", valid=0.1, test=0.1)
 
 
-def log_q(rows):
+NOTHING = Drawn.shared(np.zeros(0, np.int64), Origin.UNIFORM)
+
+
+def log_presence(rows):
     return np.log1p(rows).astype(np.float32)
+
+
+def drawn_for(owner, rows, origin, log_q=None, teacher=None):
+    size = len(rows)
+    log_q, teacher = (
+        np.full(size, empty, np.float32) if given is None else np.array(given, np.float32)
+        for empty, given in ((0, log_q), (np.nan, teacher))
+    )
+    return Drawn(rows=np.array(rows), origin=np.array(origin), owner=np.array(owner), log_q=log_q, teacher=teacher)
 
 
 @pytest.mark.parametrize(("examples", "size"), [(10, 4), (1025, 1024), (7, 100), (8, 4), (1, 1)])
@@ -54,12 +67,14 @@ def test_an_item_that_occurs_twice_is_held_once(random_tables, prepared):
     index = np.array([5, 0, 17, 5, 40])
     rows, positives = dataset.train.query_rows[index], dataset.train.item_rows[index]
     negatives = np.array([positives[0], 14, 14, 2])
-    batch = assemble(dataset, index, negatives, in_batch=False, log_q=log_q)
+    batch = assemble(dataset, index, Drawn.shared(negatives, Origin.UNIFORM), in_batch=False, log_presence=log_presence)
     assert batch.item_rows.tolist() == sorted({*positives.tolist(), 14, 2})
     assert batch.items.rows.tolist() == batch.item_keys.tolist() == batch.item_rows.tolist()
     assert batch.item_rows[batch.positive].tolist() == positives.tolist()
     assert batch.queries.rows.tolist() == rows.tolist()
-    assert batch.drawn.tolist() == [row in negatives for row in batch.item_rows.tolist()]
+    assert batch.origin.tolist() == [int(Origin.UNIFORM) if row in negatives else 0 for row in batch.item_rows.tolist()]
+    assert len(batch.own.query) == 0
+    assert batch.teacher.isnan().all()
     np.testing.assert_allclose(batch.log_q, np.log1p(batch.item_rows.numpy()))
     assert batch.weight.tolist() == dataset.train.weights[index].tolist()
     known = {(number, item) for number, query in enumerate(rows) for item in dataset.known.row(query).tolist()}
@@ -69,16 +84,47 @@ def test_an_item_that_occurs_twice_is_held_once(random_tables, prepared):
 
 def test_other_positives_are_negatives_in_batch(random_tables, prepared):
     dataset = prepared(random_tables(RANDOM, statistics=()))
-    batch = assemble(dataset, np.arange(8), None, in_batch=True, log_q=log_q)
-    assert batch.drawn.all()
+    batch = assemble(dataset, np.arange(8), NOTHING, in_batch=True, log_presence=log_presence)
+    assert (batch.origin == int(Origin.IN_BATCH)).all()
     assert set(batch.item_rows.tolist()) == set(dataset.train.item_rows[:8].tolist())
-    assert not assemble(dataset, np.arange(8), None, in_batch=False, log_q=log_q).drawn.any()
+    assert not assemble(dataset, np.arange(8), NOTHING, in_batch=False, log_presence=log_presence).origin.any()
+
+
+def test_a_candidate_remembers_every_way_in_which_it_came(random_tables, prepared):
+    dataset = prepared(random_tables(RANDOM, statistics=()))
+    index = np.array([5, 0, 17])
+    positives = dataset.train.item_rows[index]
+    (other, spare) = np.setdiff1d(np.arange(15), positives)[:2]
+    rows = [other, positives[1], other, other, spare, positives[2], other]
+    origin = [int(each) for each in (Origin.UNIFORM, Origin.MINED, Origin.MINED, Origin.BM25, Origin.GIVEN, Origin.GIVEN, Origin.MINED)]
+    owner, log_q = [-1, 0, 0, 0, 1, 2, 2], [0, -1, -2, -0.5, -3, -4, -5]
+    teacher = [np.nan, 0.5, np.nan, 0.25, np.nan, 0.75, np.nan]
+    batch = assemble(dataset, index, drawn_for(owner, rows, origin, log_q, teacher), in_batch=True, log_presence=log_presence)
+    came = {row: Origin(flags) for row, flags in zip(batch.item_rows.tolist(), batch.origin.tolist(), strict=True)}
+    assert came[other] == Origin.UNIFORM | Origin.MINED | Origin.BM25
+    assert came[spare] == Origin.GIVEN
+    assert came[positives[1]] == Origin.IN_BATCH | Origin.MINED
+    assert came[positives[2]] == Origin.IN_BATCH | Origin.GIVEN
+    own = batch.own
+    found = zip(own.query.tolist(), batch.item_rows[own.column].tolist(), own.log_q.tolist(), own.teacher.tolist(), strict=True)
+    found = {(query, row): (log_q, None if np.isnan(teacher) else teacher) for query, row, log_q, teacher in found}
+    assert found == {(0, positives[1]): (-1, 0.5), (0, other): (-0.5, 0.25), (1, spare): (-3, None), (2, other): (-5, None)}
+    assert own.query.tolist() == sorted(own.query.tolist())
+
+
+def test_with_statistics_an_own_negative_is_taken_at_its_query_s_time(random_tables, prepared):
+    dataset = prepared(random_tables(RANDOM))
+    index, train = np.arange(30), dataset.train
+    batch = assemble(dataset, index, drawn_for([29, 7], [3, 3], [64, 64]), in_batch=False, log_presence=log_presence)
+    wanted = dataset.item_keys(np.array([3, 3]), train.times[[7, 29]])
+    assert batch.own.query.tolist() == [7, 29]
+    assert batch.item_keys[batch.own.column].tolist() == wanted.tolist()
 
 
 def test_with_statistics_an_item_is_held_once_a_moment(random_tables, prepared):
     dataset = prepared(random_tables(RANDOM))
     index, negatives = np.arange(30), np.array([3, 3, 3, 4])
-    batch = assemble(dataset, index, negatives, in_batch=False, log_q=log_q)
+    batch = assemble(dataset, index, Drawn.shared(negatives, Origin.UNIFORM), in_batch=False, log_presence=log_presence)
     train = dataset.train
     wanted = set(zip(train.item_rows[index].tolist(), train.times[index].tolist(), strict=True))
     wanted |= set(zip(negatives.tolist(), train.times[:4].tolist(), strict=True))
@@ -94,14 +140,14 @@ def test_with_statistics_an_item_is_held_once_a_moment(random_tables, prepared):
 
 def test_the_whole_catalogue_as_candidates(random_tables, prepared):
     dataset = prepared(random_tables(RANDOM, statistics=()))
-    batch = assemble(dataset, np.arange(4), np.arange(15), in_batch=False, log_q=lambda rows: np.zeros(len(rows), np.float32))
+    batch = assemble(dataset, np.arange(4), Drawn.shared(np.arange(15), Origin.CATALOGUE), in_batch=False, log_presence=log_presence)
     assert batch.item_rows.tolist() == list(range(15))
-    assert batch.drawn.all()
+    assert batch.origin.all()
 
 
 def test_features_are_those_of_the_examples(random_tables, prepared):
     dataset = prepared(random_tables(RANDOM, statistics=()))
     index = np.array([9, 3])
-    batch, queries = assemble(dataset, index, None, True, log_q), dataset.queries("train", index)
+    batch, queries = assemble(dataset, index, NOTHING, True, log_presence), dataset.queries("train", index)
     assert batch.queries.values["id"].tolist() == queries.values["id"].tolist()
     assert batch.queries.values["history"].positions.mask.tolist() == queries.values["history"].positions.mask.tolist()

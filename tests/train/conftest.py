@@ -70,7 +70,7 @@ def make_job(datasets: Callable[[str], Dataset]) -> Callable[..., TrainingJob]:
         job = TrainingJob(
             towers=towers,
             dataset=dataset.tokenized(towers.tokenizers),
-            sampler=(negatives or InBatch()).fit(dataset.counts),
+            sampler=(negatives or InBatch()).fit(dataset.training_view()),
             objective=Objective(**parts),
             settings=TrainSettings(max_epochs=4, batch_size=96, patience=None),
             seed=seed,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from tt_hydra.contracts import Batch, BoolArray, FloatArray, IntArray
+from tt_hydra.contracts import Batch, Drawn, FloatArray, IntArray, Origin, OwnNegatives
 from tt_hydra.data.dataset import Dataset
 
 
@@ -32,44 +32,58 @@ def epoch(num_examples: int, batch_size: int, world_size: int, rank: int, seed: 
     return [batch[rank * share : (rank + 1) * share] for batch, share in shares if share]
 
 
-def assemble(
-    dataset: Dataset, index: IntArray, negatives: IntArray | None, in_batch: bool, log_q: Callable[[IntArray], FloatArray]
-) -> Batch:
+def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, log_presence: Callable[[IntArray], FloatArray]) -> Batch:
     """The batch of the named training examples.
 
-    A distinct item is held once. Where statistics make its features depend on time, that is an item at a moment: a positive is taken
-    at its example's time, drawn negatives take the times of the batch's examples in turn.
+    A distinct item is held once. Where statistics make its features depend on time, that is an item at a moment: a positive and an own
+    negative are taken at their example's time, other drawn negatives take the times of the batch's examples in turn.
 
     Args:
         dataset: texts tokenised.
         index: ``(batch,)`` example numbers.
-        negatives: catalogue rows that were drawn for the whole batch, or None.
+        drawn: negatives that were drawn for them.
         in_batch: whether the other queries' positives serve as negatives.
-        log_q: log probability of drawing each of some catalogue rows.
+        log_presence: log probability that each of some catalogue rows is a candidate that the queries share.
     """
-    train = dataset.train
+    train, size = dataset.train, len(index)
     queries, positives = train.query_rows[index], train.item_rows[index]
-    drawn = np.zeros(0, np.int64) if negatives is None else negatives
-    rows = np.concatenate([positives, drawn])
-    times = np.resize(train.times[index], len(rows))
+    rows = np.concatenate([positives, drawn.rows])
+    examples = np.concatenate([np.arange(size), np.where(drawn.owner < 0, np.arange(size, len(rows)) % size, drawn.owner)])
+    times = train.times[index][examples]
     keys, first, inverse = np.unique(dataset.item_keys(rows, times), return_index=True, return_inverse=True)
     item_rows = rows[first]
     known = dataset.known.take(queries)
-    pairs = np.stack([np.repeat(np.arange(len(index)), np.diff(known.offsets)), known.values], axis=1)
+    pairs = np.stack([np.repeat(np.arange(size), np.diff(known.offsets)), known.values], axis=1)
     return Batch(
         queries=dataset.queries("train", index),
         items=dataset.items(item_rows, times[first]),
         item_rows=torch.from_numpy(item_rows),
         item_keys=torch.from_numpy(keys),
-        positive=torch.from_numpy(inverse[: len(index)]),
+        positive=torch.from_numpy(inverse[:size]),
         known=torch.from_numpy(pairs),
-        drawn=torch.from_numpy(_negatives(len(keys), inverse, len(index), in_batch)),
-        log_q=torch.from_numpy(log_q(item_rows)),
+        origin=torch.from_numpy(_origins(len(keys), inverse, drawn, in_batch)),
+        log_q=torch.from_numpy(log_presence(item_rows)),
+        own=_own(drawn, inverse[:size], inverse[size:], len(keys)),
         weight=torch.from_numpy(train.weights[index]),
+        teacher=torch.full((size,), torch.nan),
     )
 
 
-def _negatives(size: int, inverse: IntArray, batch: int, in_batch: bool) -> BoolArray:
-    drawn = np.zeros(size, np.bool_)
-    drawn[inverse if in_batch else inverse[batch:]] = True
-    return drawn
+def _origins(size: int, column: IntArray, drawn: Drawn, in_batch: bool) -> IntArray:
+    """``(size,)`` every way in which a candidate came into the batch."""
+    flags = np.full(len(column), int(Origin.IN_BATCH) if in_batch else 0)
+    flags[len(column) - len(drawn.rows) :] = drawn.origin
+    origins = np.zeros(size, np.int64)
+    np.bitwise_or.at(origins, column, flags)
+    return origins
+
+
+def _own(drawn: Drawn, positive: IntArray, column: IntArray, size: int) -> OwnNegatives:
+    """The pairs of a query and a candidate that was drawn for it, each once: the likelier of two draws, and a teacher's score if any."""
+    place = np.flatnonzero(drawn.owner >= 0)
+    place = place[column[place] != positive[drawn.owner[place]]]
+    pairs, inverse = np.unique(drawn.owner[place] * size + column[place], return_inverse=True)
+    log_q, teacher = np.full(len(pairs), -np.inf, np.float32), np.full(len(pairs), np.nan, np.float32)
+    np.fmax.at(log_q, inverse, drawn.log_q[place])
+    np.fmax.at(teacher, inverse, drawn.teacher[place])
+    return OwnNegatives(*(torch.from_numpy(each) for each in (pairs // size, pairs % size, log_q, teacher)))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytorch_lightning as pl
 
-from tt_hydra.contracts import Batch, FittedSampler, FloatArray, IntArray
+from tt_hydra.contracts import Batch, DrawRequest, FittedSampler, IntArray
 from tt_hydra.data import batches
 from tt_hydra.data.dataset import Dataset
-from tt_hydra.negatives.frequency import log_presence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,17 +35,12 @@ class EpochBatches:
             yield self._assemble(step, index)
 
     def _assemble(self, step: int, index: IntArray) -> Batch:
-        train = self.dataset.train
+        train, effective = self.dataset.train, len(index) * self.world_size
         given = None if train.negatives is None else train.negatives.take(index)
-        generator = np.random.default_rng((self.seed, self.epoch, step))
-        drawn = self.sampler.draw(train.item_rows[index], given, generator)
-        return batches.assemble(self.dataset, index, drawn, self.sampler.in_batch, self._log_q(len(index) * self.world_size))
-
-    def _log_q(self, batch_size: int) -> Callable[[IntArray], FloatArray]:
-        """Log probability of being a candidate; an in-batch item is held once, however often the whole batch drew it."""
-        if not self.sampler.in_batch:
-            return self.sampler.log_q
-        return lambda rows: log_presence(self.sampler.log_q(rows), batch_size)
+        request = DrawRequest(examples=index, positives=train.item_rows[index], given=given)
+        drawn = self.sampler.draw(request, np.random.default_rng((self.seed, self.epoch, step)))
+        log_presence = partial(self.sampler.log_presence, batch=effective)
+        return batches.assemble(self.dataset, index, drawn, self.sampler.in_batch, log_presence)
 
 
 def num_batches(examples: int, batch_size: int) -> int:

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tt_hydra.contracts import Batch
+from tt_hydra.contracts import Batch, Origin, OwnNegatives
 
 
 def world_size() -> int:
@@ -35,19 +35,26 @@ def gather(queries: Tensor, items: Tensor, batch: Batch) -> tuple[Tensor, Tensor
     """
     offsets = torch.tensor(_cumulative(_counts(len(items), items.device)), device=items.device)
     rank, size = dist.get_rank(), len(queries)
-    keys = _ragged(batch.item_keys)
-    distinct, column = torch.unique(keys, return_inverse=True)
+    distinct, column = torch.unique(_ragged(batch.item_keys), return_inverse=True)
     first = _first_occurrence(column, len(distinct))
-    known = batch.known + torch.tensor([rank * size, 0], device=batch.known.device)
     merged = replace(
         batch,
         item_rows=_ragged(batch.item_rows)[first],
         item_keys=distinct,
         positive=column[_equal(batch.positive + offsets[rank])],
-        known=_ragged(known),
-        drawn=_any(_ragged(batch.drawn), column, len(distinct)),
+        known=_ragged(batch.known + torch.tensor([rank * size, 0], device=batch.known.device)),
+        origin=_origins(batch, distinct, column),
         log_q=_ragged(batch.log_q)[first],
+        own=OwnNegatives(
+            _ragged(batch.own.query + rank * size),
+            column[_ragged(batch.own.column + offsets[rank])],
+            _ragged(batch.own.log_q),
+            _ragged(batch.own.teacher),
+        ),
         weight=_equal(batch.weight),
+        teacher=_equal(batch.teacher),
+        labels={name: _equal(batch.labels[name]) for name in sorted(batch.labels)},
+        guide=None if batch.guide is None else (_equal(batch.guide[0]), _ragged(batch.guide[1])[first]),
     )
     return _equal(queries), _ragged(items).index_select(0, first), merged
 
@@ -72,8 +79,6 @@ def _ragged(tensor: Tensor) -> Tensor:
     longest = max(counts)
     padded = tensor.new_zeros((longest, *tensor.shape[1:]))
     padded[: len(tensor)] = tensor.detach()
-    if padded.dtype is torch.bool:
-        return _ragged(tensor.to(torch.uint8)).to(torch.bool)
     parts = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(parts, padded)
     trimmed = [part[:count] for part, count in zip(parts, counts, strict=True)]
@@ -97,6 +102,12 @@ def _first_occurrence(column: Tensor, distinct: int) -> Tensor:
     return first.scatter_reduce(0, column, order, "amin")
 
 
-def _any(flags: Tensor, column: Tensor, distinct: int) -> Tensor:
-    merged = torch.zeros(distinct, dtype=torch.uint8, device=flags.device)
-    return merged.scatter_reduce(0, column, flags.to(torch.uint8), "amax").to(torch.bool)
+def _origins(batch: Batch, distinct: Tensor, column: Tensor) -> Tensor:
+    """How each candidate came into the batch on any rank; ``REMOTE`` marks the negatives that only other ranks have."""
+    flags = torch.tensor([int(flag) for flag in Origin], device=distinct.device)
+    came = (_ragged(batch.origin)[:, None] & flags) != 0
+    merged = torch.zeros(len(distinct), len(flags), dtype=torch.uint8, device=distinct.device)
+    merged.scatter_reduce_(0, column[:, None].expand_as(came), came.to(torch.uint8), "amax")
+    origin = (merged.to(torch.int64) * flags).sum(dim=1)
+    remote = ~torch.isin(distinct, batch.item_keys) & (origin != 0)
+    return origin | (remote * int(Origin.REMOTE))

@@ -43,7 +43,10 @@ class RetrievalModule(pl.LightningModule):
         super().__init__()
         self.towers = towers
         self.temperature: nn.Module = objective.temperature.build()
+        self.loss = objective.loss.build()
         self._objective = objective
+        for weight in self._loss_weights():
+            weight.register_hook(_shared)  # type: ignore[no-untyped-call]
         self._settings = settings
         self._total_steps = total_steps
         self._seed = seed
@@ -74,7 +77,7 @@ class RetrievalModule(pl.LightningModule):
         if world_size() > 1:
             queries, items, batch = gather(queries, items, batch)
             temperature = share_gradient(temperature)
-        output = self._objective.loss(queries, items, targets_of(batch), temperature)
+        output = self.loss(queries, items, targets_of(batch), temperature)
         self._record(output, temperature)
         return output.loss * world_size()
 
@@ -84,6 +87,8 @@ class RetrievalModule(pl.LightningModule):
             "temperature": temperature,
             "positive_similarity": output.positive_similarity,
             "hardest_negative_similarity": output.hardest_negative_similarity,
+            "effective_negatives": output.effective_negatives,
+            **output.parts,
         }
         for name, value in values.items():
             self._sums[name] = value.detach() + self._sums.get(name, 0.0)
@@ -105,15 +110,18 @@ class RetrievalModule(pl.LightningModule):
         return means
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer over the towers and a learned temperature (never decayed), with warm-up and decay per step."""
+        """The optimizer over the towers, a learned temperature and a loss' weights (never decayed), with warm-up and decay per step."""
         spec = self._objective.optimizer
         groups = self.towers.parameter_groups(spec.lr, spec.weight_decay)
-        learned = [parameter for parameter in self.temperature.parameters() if parameter.requires_grad]
+        learned = [parameter for parameter in [*self.temperature.parameters(), *self._loss_weights()] if parameter.requires_grad]
         if learned:
             groups.append({"params": learned, "lr": spec.lr, "weight_decay": 0.0})
         optimizer = spec.build(groups)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _loss_weights(self) -> list[nn.Parameter]:
+        return list(self.loss.parameters()) if isinstance(self.loss, nn.Module) else []
 
     def _learning_rate_share(self, step: int) -> float:
         warmup = round(self._settings.warmup * self._total_steps)
@@ -127,3 +135,8 @@ class RetrievalModule(pl.LightningModule):
                 return max(0.0, left)
             case "cosine":
                 return 0.5 * (1 - math.cos(math.pi * max(0.0, left)))
+
+
+def _shared(gradient: Tensor) -> Tensor:
+    """The part of one rank, where every rank has the whole loss."""
+    return gradient / world_size()

@@ -1,35 +1,42 @@
-"""From a batch to what the loss is told: which candidate is no negative of which query."""
+"""From a batch to what the loss is told: which candidate is a known positive of which query."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from tt_hydra.contracts import Batch, Targets
+from tt_hydra.contracts import Batch, Screen, Targets
 
 
-def targets_of(batch: Batch) -> Targets:
-    """The targets of a batch, accidental hits and other known positives excluded by catalogue row."""
-    excluded = known_mask(batch.known, batch.item_rows, len(batch.positive))
-    excluded |= ~batch.drawn
-    excluded[torch.arange(len(batch.positive), device=excluded.device), batch.positive] = False
-    return Targets(batch.positive, excluded, batch.log_q, batch.weight)
+def targets_of(batch: Batch, screen: Screen | None = None) -> Targets:
+    """The targets of a batch, accidental hits and other known positives found by catalogue row."""
+    return Targets(
+        positive=batch.positive,
+        known=known_columns(batch.known, batch.item_rows),
+        origin=batch.origin,
+        log_q=batch.log_q,
+        own=batch.own,
+        weight=batch.weight,
+        teacher=batch.teacher,
+        labels=batch.labels,
+        screen=screen,
+    )
 
 
-def known_mask(known: Tensor, item_rows: Tensor, num_queries: int) -> Tensor:
-    """Where a candidate is a known positive of a query.
+def known_columns(known: Tensor, item_rows: Tensor) -> Tensor:
+    """The candidates that are known positives.
 
     Args:
-        known: ``(pairs, 2)`` int64, (query of the batch, catalogue row).
+        known: ``(pairs, 2)`` int64, (query of the batch, catalogue row), by ascending query.
         item_rows: ``(items,)`` int64 catalogue rows; a row may occur several times.
-        num_queries: queries in the batch.
 
     Returns:
-        ``(num_queries, items)`` bool.
+        ``(found, 2)`` int64, (query of the batch, column), by ascending query.
     """
-    distinct, column = torch.unique(item_rows, return_inverse=True)
-    place = torch.searchsorted(distinct, known[:, 1].contiguous()).clamp_(max=len(distinct) - 1)
-    present = distinct[place] == known[:, 1]
-    mask = torch.zeros(num_queries, len(distinct), dtype=torch.bool, device=item_rows.device)
-    mask[known[present, 0], place[present]] = True
-    return mask[:, column]
+    sorted_rows, order = torch.sort(item_rows, stable=True)
+    wanted = known[:, 1].contiguous()
+    first, last = (torch.searchsorted(sorted_rows, wanted, right=right) for right in (False, True))
+    counts = last - first
+    pair = torch.repeat_interleave(torch.arange(len(known), device=known.device), counts)
+    within = torch.arange(len(pair), device=known.device) - (counts.cumsum(0) - counts)[pair]
+    return torch.stack([known[pair, 0], order[first[pair] + within]], dim=1)

@@ -20,7 +20,7 @@ def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Co
     job = TrainingJob(
         towers=towers,
         dataset=dataset,
-        sampler=settings.negatives.fit(dataset.counts),
+        sampler=settings.negatives.fit(dataset.training_view()),
         objective=Objective(loss=settings.loss, temperature=settings.temperature, optimizer=settings.optimizer),
         settings=settings.train,
         seed=settings.seed,
