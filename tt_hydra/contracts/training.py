@@ -102,7 +102,10 @@ class Screen(Protocol):
     """Recognises false negatives: candidates so close to a query that they are likely positives nobody marked."""
 
     def __call__(self, rows: slice) -> Tensor:
-        """``(rows, items)`` bool, true where a candidate is to be left out for these queries."""
+        """``(rows, items)`` bool, true where a candidate is to be left out for these consecutive queries."""
+
+    def by_column(self, columns: Tensor) -> Tensor:
+        """``(columns, batch)`` bool, the same for all queries and the candidates in these columns."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +148,10 @@ class Targets:
         }
         return cls(positive=positive, **(values | others))  # type: ignore[arg-type]
 
+    def __post_init__(self) -> None:
+        """Keeps the known pairs' queries together in memory, where a tile's pairs are found by bisection."""
+        object.__setattr__(self, "known", self.known.T.contiguous().T)
+
     def excluded(self, rows: slice) -> Tensor:
         """``(rows, items)`` bool, true where a candidate is no negative of the query; false at the positive.
 
@@ -153,7 +160,7 @@ class Targets:
         """
         count, positive = rows.stop - rows.start, self.positive[rows]
         mask = (self.origin == 0).expand(count, -1).clone() if self.screen is None else self.screen(rows) | (self.origin == 0)
-        first, last = torch.searchsorted(self.known[:, 0].contiguous(), torch.tensor([rows.start, rows.stop], device=mask.device)).tolist()
+        first, last = torch.searchsorted(self.known[:, 0], torch.tensor([rows.start, rows.stop], device=mask.device)).tolist()
         mask[self.known[first:last, 0] - rows.start, self.known[first:last, 1]] = True
         mask[torch.arange(count, device=mask.device), positive] = False
         return mask

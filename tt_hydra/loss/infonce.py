@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from tt_hydra.contracts import LossOutput, Targets
-from tt_hydra.loss.logits import DEFAULT_CHUNK, at_least_float32, check_chunk_size, softmax_loss
+from tt_hydra.loss.item_side import ItemSide
+from tt_hydra.loss.softmax import softmax_loss
+from tt_hydra.loss.tiles import DEFAULT_CHUNK, at_least_float32, check_chunk_size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +24,8 @@ class InfoNCE:
         symmetric: average with the direction in which each positive item picks its query among the batch's queries. A query that has the
             same item as positive, or for which the item is excluded, is no negative there. Negatives that are nobody's positive
             take no part in that direction, so it needs a sampler with ``in_batch`` or the whole catalogue.
-        chunk_size: scores held at once, which bounds memory; results do not depend on it beyond rounding.
+        chunk_size: scores held at once, which bounds memory (64 rows are held where there are as many); results do not depend on it
+            beyond rounding.
     """
 
     symmetric: bool = False
@@ -41,8 +44,12 @@ class InfoNCE:
         """False: scores are not corrected for how candidates were sampled."""
         return False
 
+    def build(self) -> InfoNCE:
+        """Itself: it has no weights."""
+        return self
+
     def __call__(self, queries: Tensor, items: Tensor, targets: Targets, temperature: Tensor) -> LossOutput:
-        """The weighted mean over the rows that have a negative; the similarities are those of the query's direction.
+        """The weighted mean over the rows that have a negative; all figures but the loss are those of the query's direction.
 
         Args:
             queries: ``(batch, dim)``.
@@ -54,15 +61,5 @@ class InfoNCE:
         forward = softmax_loss(queries, items, targets, temperature, chunk_size=self.chunk_size)
         if not self.symmetric:
             return forward
-        backward = softmax_loss(items[targets.positive], queries, item_side(targets), temperature, chunk_size=self.chunk_size)
-        return LossOutput((forward.loss + backward.loss) / 2, forward.positive_similarity, forward.hardest_negative_similarity)
-
-
-def item_side(targets: Targets) -> Targets:
-    """The targets seen from each row's positive item, whose candidates are the ``batch`` queries."""
-    positive = targets.positive
-    same_item = positive[:, None] == positive[None, :]
-    excluded = targets.excluded[:, positive].T | same_item
-    excluded.fill_diagonal_(False)
-    own = torch.arange(len(positive), device=positive.device)
-    return Targets(own, excluded, torch.zeros_like(targets.weight), targets.weight)
+        backward = softmax_loss(items[targets.positive], queries, ItemSide.of(targets), temperature, chunk_size=self.chunk_size)
+        return dataclasses.replace(forward, loss=(forward.loss + backward.loss) / 2)

@@ -1,0 +1,63 @@
+"""The softmax over a query's candidates that several losses share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from tt_hydra.contracts import LossOutput
+from tt_hydra.loss.tiles import DEFAULT_CHUNK, Candidates, Slopes, Tile, effective_number, effective_of, inverse, tiled_loss
+
+Corrected = Literal["none", "negatives", "all"]
+"""Whose logits are lowered by the log sampling probability."""
+
+
+def softmax_loss(
+    queries: Tensor,
+    items: Tensor,
+    targets: Candidates,
+    temperature: Tensor,
+    *,
+    chunk_size: int = DEFAULT_CHUNK,
+    corrected: Corrected = "none",
+) -> LossOutput:
+    """Weighted mean of ``-log softmax(queries @ items.T / temperature - log_q)[positive]`` over the rows that have a negative.
+
+    Args:
+        queries: ``(batch, dim)``.
+        items: ``(items, dim)``.
+        targets: positives, exclusions, weights, sampling probabilities.
+        temperature: scalar, above 0.
+        chunk_size: scores held at once.
+        corrected: from which candidates' logits ``log_q`` is subtracted; with ``none`` it is not read.
+    """
+    objective = CrossEntropy(targets, corrected)
+    return tiled_loss(queries, items, targets, objective, scale=inverse(temperature, queries), chunk_size=chunk_size)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEntropy:
+    """``log(1 + sum over negatives of exp(logit - positive's logit))``, which is ``-log softmax`` at the positive."""
+
+    targets: Candidates
+    corrected: Corrected = "none"
+
+    def __call__(self, tile: Tile) -> Slopes:
+        """The tile's losses, slopes and effective numbers of negatives, which are those without correction."""
+        logits, positive, effective = tile.logits, tile.positive, None
+        if self.corrected != "none":
+            effective = effective_number(logits)
+            offset = self.targets.offset(tile.rows).to(logits)
+            logits.sub_(offset)
+            if self.corrected == "all":
+                positive = positive - offset.gather(1, tile.column).squeeze(1)
+        normaliser = torch.logsumexp(logits, dim=1)
+        share = torch.exp(logits - normaliser[:, None])
+        if effective is None:
+            effective = effective_of(share, logits, normaliser)
+        wrong = torch.sigmoid(normaliser - positive)
+        return Slopes(softplus(normaliser - positive), share.mul_(wrong[:, None]), -wrong, effective)
