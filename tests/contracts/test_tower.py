@@ -61,7 +61,8 @@ def make(tiny_bert: str) -> Callable[..., TwoTower]:
         name: str, pooling: str = "mean", embedding_dim: int | None = 8, metric: str = "dot", seed: int = 0, **changes: Any
     ) -> TwoTower:
         """Towers without dropout, whose weights are all drawn at random: nothing starts at zero, so nothing hides."""
-        small = {"freeze": "none", "model": tiny_bert} if name == "bert" else {"text_buckets": len(VOCABULARY)}
+        text = {"bert": {"freeze": "none", "model": tiny_bert}, "static": {"model": tiny_bert}}
+        small: dict[str, Any] = dict(text.get(name, {"text_buckets": len(VOCABULARY)}))
         small |= {"attention_dropout": 0.0, "hidden_dim": 8} if name == "sequence" else {}
         spec = dataclasses.replace(component("tower", name), dropout=0.0, feature_dim=4, **small, **changes)
         torch.manual_seed(seed)
@@ -147,7 +148,7 @@ def take(features: Features, row: int) -> Features:
 
 
 def test_the_towers_are_there() -> None:
-    assert {"mlp", "bert", "sequence"} <= set(NAMES)
+    assert {"mlp", "bert", "sequence", "static", "dcn"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

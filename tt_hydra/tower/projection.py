@@ -8,11 +8,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from tt_hydra.tower.cross import CrossNetwork
 from tt_hydra.tower.spec import ACTIVATIONS, Head, Layout, width_of
 
 
 class Projection(nn.Module):
-    """A linear map plus, where ``hidden_dims`` names layers, an MLP whose last layer starts at zero.
+    """A linear map plus, where ``hidden_dims`` names layers, an MLP whose last layer starts at zero; crosses before the first or both.
 
     So every tower starts as a factorisation model (dot products of linear maps of embeddings) and learns interactions on top.
     Where the input holds pretrained text vectors, the linear map starts as their average (the identity for one text), cut or filled
@@ -26,6 +27,8 @@ class Projection(nn.Module):
         self.drop = nn.Dropout(head.dropout)
         self.linear = nn.Linear(width, dim)
         self.mlp = _mlp(width, dim, head) if head.hidden_dims else None
+        self.cross = None if head.cross is None else CrossNetwork(width, head.cross.layers, head.cross.rank)
+        self.stacked = head.cross is not None and head.cross.structure == "stacked"
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
         if any(block.pretrained for block in layout):
@@ -45,8 +48,9 @@ class Projection(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """``(rows, width)`` becomes ``(rows, dim)``."""
         vectors = self.drop(vectors)
-        linear = cast(Tensor, self.linear(vectors))
-        return linear if self.mlp is None else linear + self.mlp(vectors)
+        crossed = vectors if self.cross is None else self.cross(vectors)
+        linear = cast(Tensor, self.linear(crossed))
+        return linear if self.mlp is None else linear + self.mlp(crossed if self.stacked else vectors)
 
 
 def _mlp(width: int, dim: int, head: Head) -> nn.Sequential:

@@ -17,7 +17,7 @@ from tt_hydra.tower.spec import Head, HistoryEncoder, Layout
 class SideTower(nn.Module):
     """Features, histories, projection.
 
-    A side whose only feature is one pretrained text of the shared dimension has no projection at all.
+    A side whose only feature is one text, from an encoder that stands alone and has the shared dimension, has no projection at all.
 
     Attributes:
         features: encoder of everything but histories.
@@ -53,4 +53,5 @@ def _layout(features: FeatureEncoder, histories: list[HistoryEncoder]) -> Layout
 
 def _bare(schema: SideSchema, features: FeatureEncoder, dim: int, head: Head) -> bool:
     one_text = schema.only_text and len(features.layout) == 1
-    return one_text and features.layout[0].pretrained and features.width == dim and not head.hidden_dims
+    standalone = features.text is not None and features.text.standalone
+    return one_text and standalone and features.width == dim and head.linear

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,21 @@ def width_of(layout: Layout) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cross:
+    """Explicit products of features; see ``cross.CrossNetwork``.
+
+    Attributes:
+        layers: products of up to ``layers + 1`` features.
+        rank: of the weight matrices; None for full ones.
+        structure: where hidden layers stand: beside the crosses, or on top of them.
+    """
+
+    layers: int
+    rank: int | None = None
+    structure: Literal["parallel", "stacked"] = "parallel"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
     """How a side's concatenated feature vector becomes a vector of the shared dimension; see ``projection.Projection``."""
 
@@ -46,6 +61,12 @@ class Head:
     dropout: float = 0.0
     layer_norm: bool = False
     activation: Activation = "gelu"
+    cross: Cross | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether it is a linear map and nothing else."""
+        return not self.hidden_dims and self.cross is None
 
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden_dims):
@@ -72,12 +93,16 @@ class TextEncoder(nn.Module, ABC):
 
     Attributes:
         width: dimension of a text's vector.
-        pretrained: whether it starts from weights that already mean something; such vectors are worth a cache.
+        pretrained: whether it starts from weights that already mean something; a projection keeps the geometry of such vectors.
+        standalone: whether its vectors need no projection where a text is a side's only feature.
+        cached: whether its vectors are worth a cache, as they are dear; histories then pass no gradient to it.
         trained: whether it has weights that training changes.
     """
 
     width: int
     pretrained: bool = False
+    standalone: bool = False
+    cached: bool = False
     trained: bool = True
 
     @abstractmethod
@@ -112,6 +137,14 @@ def look_up(table: Tensor, codes: Padded) -> Tensor:
     Uses the embedding kernel: its gradient is added up in a fixed order on the CPU, advanced indexing's is not.
     """
     return torch.nn.functional.embedding(codes.ids.masked_fill(~codes.mask, 0), table)
+
+
+@runtime_checkable
+class Saved(Protocol):
+    """A tokenizer that comes with files of its own."""
+
+    def save(self, folder: Path) -> None:
+        """Writes them."""
 
 
 class TowerSpec(Protocol):

@@ -33,7 +33,7 @@ class Transformer(TextEncoder):
         layer_lr_decay: further factor for each layer below the top one.
     """
 
-    pretrained = True
+    pretrained = standalone = cached = True
 
     def __init__(self, encoder: Any, pooling: Pooling, frozen_layers: int | None, lr_scale: float, layer_lr_decay: float) -> None:
         super().__init__()

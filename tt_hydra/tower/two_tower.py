@@ -14,10 +14,9 @@ from torch.nn import functional
 from tt_hydra.contracts import Features, Kind, Metric, Pooling, Schema, Side, SideSchema, Tokenizer
 from tt_hydra.errors import BundleError, ConfigError
 from tt_hydra.tower.features import FeatureEncoder
-from tt_hydra.tower.pretrained import PretrainedTokenizer
 from tt_hydra.tower.sharing import Tie, shares_weights
 from tt_hydra.tower.side import SideTower
-from tt_hydra.tower.spec import TowerSpec
+from tt_hydra.tower.spec import Saved, TowerSpec
 from tt_hydra.tower.tokenizer import NoTokens
 
 __all__ = ["Tie", "TowerSpec", "TwoTower", "unit"]
@@ -41,7 +40,7 @@ class TwoTower(nn.Module):
 
     A history's items go through the item side's feature encoders, so both sides read the same tables. Texts of those items
     (and the item tower's own, where its text encoder is frozen) come from ``set_item_text`` where rows are known and the encoder
-    is pretrained; otherwise they are encoded on the spot. Neither passes a gradient to a pretrained encoder.
+    is dear; otherwise they are encoded on the spot. Neither passes a gradient to such an encoder.
 
     Attributes:
         dim: dimension of the vectors.
@@ -87,7 +86,8 @@ class TwoTower(nn.Module):
             schema: features of both sides.
             text_pooling: joins token vectors.
             history_pooling: joins item vectors.
-            embedding_dim: shared dimension; None for the text encoder's own width, or ``feature_dim`` where none is pretrained.
+            embedding_dim: shared dimension; None for the text encoder's own width (a pretrained one's before others), or ``feature_dim``
+                where texts have none that stands alone.
             metric: similarity of the vectors.
             num_items: size of the catalogue.
             tie: whether one set of weights serves both sides; ``auto``: where both have the same tower and only text.
@@ -123,9 +123,9 @@ class TwoTower(nn.Module):
 
     @property
     def needs_item_text(self) -> bool:
-        """Whether a cache of the items' texts is of use: their encoder is pretrained, and frozen or read by a history."""
+        """Whether a cache of the items' texts is of use: their encoder is dear, and frozen or read by a history."""
         encoder = self._side("item").features.text
-        return encoder is not None and encoder.pretrained and (not encoder.trained or bool(self._side("query").histories))
+        return encoder is not None and encoder.cached and (not encoder.trained or bool(self._side("query").histories))
 
     @property
     def item_text_changes(self) -> bool:
@@ -137,7 +137,7 @@ class TwoTower(nn.Module):
         """Query vectors ``(rows, dim)`` in float32; of length 1 where the metric is cosine."""
         tower = self._side("query")
         encoder = tower.features.text
-        frozen = encoder is not None and encoder.pretrained and not encoder.trained
+        frozen = encoder is not None and encoder.cached and not encoder.trained
         names = self.texts["query"]
         texts = _without_gradient(tower.features, features, names) if frozen else tower.features.text_vectors(features, names)
         return self._finish(tower(features, texts, self._history_items))
@@ -214,7 +214,7 @@ class TwoTower(nn.Module):
             encoder, tokenizer = tower.features.text, self.tokenizers.get(side)
             if encoder is not None:
                 encoder.save_assets(folder / side)
-            if isinstance(tokenizer, PretrainedTokenizer):
+            if isinstance(tokenizer, Saved):
                 tokenizer.save(folder / side)
 
     def _towers(self) -> dict[Side, SideTower]:
@@ -238,7 +238,7 @@ class TwoTower(nn.Module):
 
     def _item_texts(self, features: Features, for_history: bool) -> Tensor | None:
         encoder = self._side("item").features
-        if encoder.text is None or not encoder.text.pretrained or (encoder.text.trained and not for_history):
+        if encoder.text is None or not encoder.text.cached or (encoder.text.trained and not for_history):
             return encoder.text_vectors(features, self.texts["item"])
         if self.item_text is not None and features.rows is not None:
             return functional.embedding(features.rows, self.item_text)
@@ -286,4 +286,5 @@ def _features(spec: TowerSpec, schema: SideSchema, pooling: Pooling, assets: Pat
 
 def _own_width(specs: Mapping[Side, TowerSpec], encoders: Mapping[Side, FeatureEncoder]) -> int:
     texts = [encoder.text for encoder in encoders.values() if encoder.text is not None]
-    return next((text.width for text in texts if text.pretrained), specs["item"].feature_dim)
+    alone = sorted((text for text in texts if text.standalone), key=lambda text: not text.pretrained)
+    return alone[0].width if alone else specs["item"].feature_dim

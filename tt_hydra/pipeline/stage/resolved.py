@@ -14,10 +14,12 @@ from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.tower.bert import Bert
 from tt_hydra.tower.pretrained import location
 from tt_hydra.tower.spec import TowerSpec
+from tt_hydra.tower.static import Static
+from tt_hydra.tower.token_vectors import find
 from tt_hydra.train.initial import initial_files
 from tt_hydra.train.precision import Device, Precision, resolve_device, resolve_precision
 
-MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
+MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.npz", "*.npy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,13 @@ def resolved_nodes(settings: RunSettings, compute: Compute) -> dict[str, Any]:
 def _tower(spec: TowerSpec | None) -> dict[str, Any] | None:
     if spec is None:
         return None
-    return spec_of(spec) | ({"model": _content(spec.model)} if isinstance(spec, Bert) else {})
+    return spec_of(spec) | ({"model": _content(spec)} if isinstance(spec, (Bert, Static)) else {})
 
 
-def _content(model: str | None) -> Any:
-    folder = Path(location(model))
+def _content(spec: Bert | Static) -> Any:
+    folder = Path(location(spec.model))
     if not folder.is_dir():
-        return model
+        return spec.model
+    folder = find(spec.model) if isinstance(spec, Static) else folder
     files = {path for pattern in MODEL_FILES for path in folder.glob(pattern)}
     return {path.name: sha256(path) for path in sorted(files)}
