@@ -51,7 +51,7 @@ def part(rows: Tensor) -> tuple[Tensor, Tensor, Batch]:
     data = world()
     distinct = torch.unique(torch.cat([data["positive"][rows], data["hard"][rows]]))
     own = torch.arange(len(rows))
-    known = torch.cat([torch.stack([own, data[name][rows]], dim=1) for name in ("positive", "other")])
+    known = torch.stack([own.repeat_interleave(2), torch.stack([data["positive"][rows], data["other"][rows]], dim=1).flatten()], dim=1)
     batch = Batch(
         queries=Features(len(rows), {}),
         items=Features(len(distinct), {}),

@@ -119,6 +119,12 @@ class Padded:
         """The same on another device."""
         return Padded(self.ids.to(device), self.mask.to(device))
 
+    def take(self, rows: Tensor) -> Padded:
+        """The named rows, in that order, padded to the longest of them (at least one position)."""
+        mask = self.mask[rows]
+        longest = max(1, int((mask.any(dim=0) * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax()))
+        return Padded(self.ids[rows, :longest], mask[:, :longest])
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -140,6 +146,11 @@ class Features:
         values = {name: value.to(device) for name, value in self.values.items()}
         return Features(self.size, values, None if self.rows is None else self.rows.to(device))
 
+    def take(self, rows: Tensor) -> Features:
+        """The named rows, in that order; ``rows (n,)`` int64 on the device of the values."""
+        values = {name: value[rows] if isinstance(value, Tensor) else value.take(rows) for name, value in self.values.items()}
+        return Features(len(rows), values, None if self.rows is None else self.rows[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -156,6 +167,14 @@ class History:
     def to(self, device: torch.device | str) -> History:
         """The same on another device."""
         return History(self.positions.to(device), self.items.to(device))
+
+    def take(self, rows: Tensor) -> History:
+        """The histories of the named queries, with the items that they name and no others."""
+        positions = self.positions.take(rows)
+        named = torch.unique(positions.ids[positions.mask])
+        items = named if len(named) else named.new_zeros(1)
+        ids = torch.searchsorted(items, positions.ids).clamp_(max=len(items) - 1)
+        return History(Padded(ids, positions.mask), self.items.take(items))
 
 
 class Tokenizer(Protocol):

@@ -19,6 +19,7 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import load_file
+from torch.nn.parallel import DistributedDataParallel
 
 from tt_hydra.contracts import FittedSampler
 from tt_hydra.data.dataset import Dataset
@@ -188,7 +189,8 @@ def _process_as_before() -> Iterator[None]:
 def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl.Trainer:
     settings = job.settings
     several = settings.devices > 1 or settings.strategy == "ddp"
-    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if several else "auto"
+    kind = DDPStrategy if settings.micro_batch_size is None else OwnReduction
+    strategy = kind(find_unused_parameters=True, broadcast_buffers=False) if several else "auto"
     refresh = partial(refresh_item_text, dataset=job.dataset, batch_size=job.eval_batch_size, precision=job.precision)
     callbacks: list[pl.Callback] = [OwnSignals(), *([EpochBar()] if reporting.progress_bar else []), ItemTexts(refresh), selection]
     for name in ("pytorch_lightning", "lightning_fabric.utilities.distributed"):
@@ -212,6 +214,16 @@ def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl
         num_sanity_val_steps=0,
         default_root_dir=reporting.folder,
     )
+
+
+class OwnReduction(DDPStrategy):
+    """DDP for a step of several backward passes, after which the module averages the gradients over the ranks itself."""
+
+    def configure_ddp(self) -> None:
+        """Wraps the module as ever, and leaves gradients where they are."""
+        super().configure_ddp()
+        assert isinstance(self.model, DistributedDataParallel)
+        self.model.require_backward_grad_sync = False
 
 
 def _log_effective_batch(job: TrainingJob, total_steps: int) -> None:

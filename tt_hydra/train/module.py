@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from tt_hydra.contracts import Batch, Loss, LossOutput, Temperature
 from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.cache import GradientCache, average_gradients
 from tt_hydra.train.gather import gather, share_gradient, world_size
 from tt_hydra.train.optimizer import OptimizerSpec
 from tt_hydra.train.settings import TrainSettings
@@ -48,6 +51,7 @@ class RetrievalModule(pl.LightningModule):
         for weight in self._loss_weights():
             weight.register_hook(_shared)  # type: ignore[no-untyped-call]
         self._settings = settings
+        self._cache = None if settings.micro_batch_size is None else GradientCache(towers, settings.micro_batch_size, self._autocast)
         self._total_steps = total_steps
         self._seed = seed
         self._sums: dict[str, Tensor] = {}
@@ -72,7 +76,7 @@ class RetrievalModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of the whole batch, over all ranks."""
-        queries, items = self.towers.embed_queries(batch.queries), self.towers.embed_items(batch.items)
+        queries, items = self._embed(batch)
         temperature = self.temperature(self.progress)
         if world_size() > 1:
             queries, items, batch = gather(queries, items, batch)
@@ -80,6 +84,22 @@ class RetrievalModule(pl.LightningModule):
         output = self.loss(queries, items, targets_of(batch), temperature)
         self._record(output, temperature)
         return output.loss * world_size()
+
+    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        if self._cache is not None:
+            return self._cache.embed(batch)
+        return self.towers.embed_queries(batch.queries), self.towers.embed_items(batch.items)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The gradient of a loss; scaled already, where the precision asks for it."""
+        super().backward(loss, *args, **kwargs)
+        if self._cache is not None:
+            self._cache.backward()
+            if world_size() > 1:
+                average_gradients([parameter for parameter in self.parameters() if parameter.requires_grad])
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return self.trainer.precision_plugin.train_step_context()
 
     def _record(self, output: LossOutput, temperature: Tensor) -> None:
         values = {

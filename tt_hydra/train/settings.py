@@ -15,6 +15,8 @@ class TrainSettings:
     Attributes:
         max_epochs: passes over the training pairs; 0 keeps the untrained towers.
         batch_size: effective batch: queries per optimizer step, over all devices together.
+        micro_batch_size: rows of one side that a device embeds at once; null for all. A smaller one needs less memory and embeds everything
+            twice; gradients are the same, and so is the number of negatives.
         devices: number of processes (CPU) or GPUs.
         accelerator: ``auto`` takes a GPU where there is one.
         strategy: ``ddp`` for several devices; ``auto`` chooses.
@@ -29,6 +31,7 @@ class TrainSettings:
 
     max_epochs: int = 25
     batch_size: int = 1024
+    micro_batch_size: int | None = None
     devices: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     strategy: Literal["auto", "ddp"] = "auto"
@@ -43,6 +46,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _at_least("train.max_epochs", self.max_epochs, 0)
         _at_least("train.batch_size", self.batch_size, 1)
+        if self.micro_batch_size is not None:
+            _at_least("train.micro_batch_size", self.micro_batch_size, 1)
         _at_least("train.devices", self.devices, 1)
         if self.batch_size % self.devices:
             raise ConfigError(f"train.batch_size={self.batch_size} is shared by train.devices={self.devices} and must divide by it")

@@ -1,0 +1,59 @@
+"""The gradient in chunks is the gradient of the whole batch: every loss, own negatives, dropout, several ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from training_steps import LOSSES, QUERIES, Step, embed_in_chunks, free_port, gradients, join, relative_error, toy_towers
+
+from tt_hydra.data.dataset import Dataset
+
+EXACT = 1e-5
+MICRO = 5
+EXAMPLES = np.arange(QUERIES) * 11
+STEPS = {f"{loss}{'_own' if own else ''}": Step(loss=loss, own=own) for loss in LOSSES for own in (False, True)}
+
+
+@pytest.fixture
+def dataset(datasets: Callable[[str], Dataset]) -> Dataset:
+    toy = datasets("leave_last_out")
+    return toy.tokenized(toy_towers(toy, 0.0).tokenizers)
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_chunks_give_the_gradient_of_the_whole_batch(dataset: Dataset, step: Step) -> None:
+    expected = gradients(dataset, step, EXAMPLES)
+    assert all(gradient.abs().sum() > 0 for gradient in expected.values()), "the premise is a gradient everywhere"
+    assert relative_error(gradients(dataset, replace(step, micro_batch_size=MICRO), EXAMPLES), expected) <= EXACT
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_a_chunk_is_embedded_again_under_the_dropout_that_it_had(dataset: Dataset, step: Step) -> None:
+    step = replace(step, dropout=0.5)
+    expected = gradients(dataset, step, EXAMPLES, embed_in_chunks(MICRO))
+    assert relative_error(gradients(dataset, step, EXAMPLES), expected) > 0.1, "the premise: another mask, another gradient"
+    assert relative_error(gradients(dataset, replace(step, micro_batch_size=MICRO), EXAMPLES), expected) <= EXACT
+
+
+def rank_main(rank: int, ranks: int, port: int, dataset: Dataset, folder: str) -> None:
+    join(rank, ranks, port)
+    own_examples = np.array_split(EXAMPLES, ranks)[rank]
+    found = {name: gradients(dataset, replace(step, micro_batch_size=MICRO), own_examples) for name, step in STEPS.items()}
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_chunks_on_several_ranks_give_the_gradient_of_the_whole_batch(dataset: Dataset, tmp_path: Path, ranks: int) -> None:
+    mp.spawn(rank_main, args=(ranks, free_port(), dataset, str(tmp_path)), nprocs=ranks)
+    for name, step in STEPS.items():
+        expected = gradients(dataset, step, EXAMPLES)
+        for rank in range(ranks):
+            assert relative_error(torch.load(tmp_path / f"{rank}.pt")[name], expected) <= EXACT, (name, rank)
