@@ -50,6 +50,11 @@ def test_given_negatives_need_data_that_names_them(data, told):
     assert any(problem.startswith("negatives: are taken from the data") for problem in told("negatives=given", f"data={data}"))
 
 
+def test_a_table_names_negatives_by_what_was_shown(told):
+    one(told("negatives=given", "data=table", "data.interactions.path=."), "data=table names none", "data.interactions.impressions")
+    assert told("negatives=given", "data=table", "data.interactions.path=.", "data.interactions.impressions=shown") == []
+
+
 def test_pairs_name_negatives_unless_told_otherwise(told):
     assert told("negatives=given", "data=pairs", "data.path=.") == []
     one(

@@ -55,22 +55,23 @@ def beir(folder: Path) -> Beir:
 
 
 def table(folder: Path) -> Table:
-    rows = [f"{q},{i},2024-01-{n % 28 + 1:02},{n % 3}" for n, (q, i) in enumerate(_pairs())]
-    _lines(folder / "events.csv", ["user_id,item_id,day,device", *rows])
+    rows = [f"{q},{i},2024-01-{n % 28 + 1:02},{n % 3},{(i + 1) % ITEMS}|{i},{n},{n / 2}" for n, (q, i) in enumerate(_pairs())]
+    _lines(folder / "events.csv", ["user_id,item_id,day,device,shown,stars,judged", *rows])
     _lines(
         folder / "items.jsonl", [{"item_id": i, "title": f"i {i}", "tags": "a|b", "price": i, "born": "2020-01-01"} for i in range(ITEMS)]
     )
     events = {"path": str(folder / "events.csv"), "time": "day", "context": {"device": "categorical", "day": "time"}}
+    events |= {"impressions": "shown", "labels": ["stars"], "teacher": "judged"}
     features = {"item_id": "categorical", "title": "text", "tags": "multi", "price": "numeric", "born": "time"}
     items = {"path": str(folder / "items.jsonl"), "features": features}
     return Table(interactions=events, items=items, statistics=("rate_7d",))  # type: ignore[arg-type]  # nodes as a config gives them
 
 
 def pairs(folder: Path) -> Pairs:
-    rows = [{"query": f"q {q}", "positive": f"p {i}", "negative": f"n {i}"} for q, i in _pairs()]
+    rows = [{"query": f"q {q}", "positive": f"p {i}", "negative": f"n {i}", "t": q, "nt": i / 2} for q, i in _pairs()]
     _lines(folder / "train.jsonl", rows[:-4])
     _lines(folder / "test.jsonl", rows[-4:])
-    return Pairs(path=str(folder))
+    return Pairs(path=str(folder), teacher="t", negatives_teacher="nt")
 
 
 def hub(folder: Path) -> Hub:
@@ -122,7 +123,8 @@ def test_columns_have_the_promised_types(make: Make, tmp_path: Path) -> None:
         for name, spec in declared.items():
             assert isinstance(spec, FeatureSpec)
             assert frame.schema[name] == TYPES[spec.kind], name
-    known = {**COLUMNS, "negatives": pl.List(pl.String)}
+    known = {**COLUMNS, "negatives": pl.List(pl.String), "teacher": pl.Float32, "negatives_teacher": pl.List(pl.Float32)}
+    known |= dict.fromkeys(declaration.labels, pl.Float64)
     for name, kind in tables.interactions.schema.items():
         assert name in declaration.context or kind == known[name]
     assert tables.display is None or tables.display in tables.items.columns

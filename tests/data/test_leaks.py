@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
 from tt_hydra.data import prepare as preparing
 from tt_hydra.data import statistics
 from tt_hydra.data.dataset import Dataset
-from tt_hydra.data.declaration import SplitSpec
+from tt_hydra.data.declaration import Declaration, SplitSpec
 from tt_hydra.data.history import Timeline
 from tt_hydra.data.leaks import check_leaks
 from tt_hydra.data.splits import TEST, TRAIN, VALID
@@ -87,6 +88,28 @@ PLANTED = {
 def test_a_leak_planted_in_the_stored_arrays_is_refused(make_tables, prepared, name):
     plant, message = PLANTED[name]
     dataset = prepared(make_tables())
+    check_leaks(dataset)
+    plant(dataset)
+    with pytest.raises(DataError, match=f"leak refused: .*{message}"):
+        check_leaks(Dataset.load(dataset.folder))
+
+
+SAID = {
+    "labels of every event": (lambda d: np.save(d.folder / "train" / "label0.npy", np.ones(9, np.float32)), "labels are not of the"),
+    "scores of every event": (lambda d: np.save(d.folder / "train" / "teacher.npy", np.ones(9, np.float32)), "labels are not of the"),
+    "a positive among the negatives": (lambda d: rewrite(d, "train/negatives.values", lambda a: a * 0), "is a positive of its query"),
+    "negatives of every event": (lambda d: rewrite(d, "train/negatives.offsets", lambda a: a[:-1]), "given negatives are not those of the"),
+    "scores of other negatives": (lambda d: rewrite(d, "train/negatives_teacher", lambda a: a[:-1]), "scores of other negatives"),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_said_of_other_pairs_than_those_trained_on_is_refused(make_tables, prepared, name):
+    plant, message = SAID[name]
+    columns = {"negatives": [["f"]] * 7, "negatives_teacher": [[1.0]] * 7, "rating": range(7), "teacher": [0.5] * 7}
+    interactions = make_tables().interactions.with_columns(**{key: pl.Series(values) for key, values in columns.items()})
+    declaration = Declaration(split=SplitSpec(kind="leave_last_out"), labels=("rating",))
+    dataset = prepared(make_tables(interactions=interactions, declaration=declaration))
     check_leaks(dataset)
     plant(dataset)
     with pytest.raises(DataError, match=f"leak refused: .*{message}"):

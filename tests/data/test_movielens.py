@@ -63,7 +63,13 @@ def test_both_layouts_give_the_same_tables(tmp_path: Path, files: dict[str, str]
     second = {"id": "2", "user_id": "2", "age": 53.0, "gender": "F", "occupation": "other", "zip_code": "V3N4P"}
     assert tables.queries.row(1, named=True) == second
     times = [881250949 * 10**6, 881250948 * 10**6, 881250949 * 10**6]
-    assert tables.interactions.to_dict(as_series=False) == {"query": ["1", "2", "1"], "item": ["20", "10", "10"], "time": times}
+    assert tables.interactions.to_dict(as_series=False) == {
+        "query": ["1", "2", "1"],
+        "item": ["20", "10", "10"],
+        "time": times,
+        "rating": [5.0, 1.0, 3.0],
+    }
+    assert tables.declaration.labels == ("rating",)
     assert (tables.display, tables.time_unit, tables.counts) == ("title", "us", {})
     assert tables.declaration.split.kind == "leave_last_out"
 
@@ -71,15 +77,17 @@ def test_both_layouts_give_the_same_tables(tmp_path: Path, files: dict[str, str]
 def test_low_ratings_can_be_dropped_and_the_time_of_the_event_declared(tmp_path: Path) -> None:
     folder = str(write(tmp_path, OFFICIAL))
     tables = MovieLens(path=folder, min_rating=4, context={"timestamp": "time"}).read()
-    assert tables.interactions.rows() == [("1", "20", 881250949 * 10**6, 881250949 * 10**6)]
-    assert tables.interactions.columns == ["query", "item", "time", "timestamp"]
+    assert tables.interactions.rows() == [("1", "20", 881250949 * 10**6, 5.0, 881250949 * 10**6)]
+    assert tables.interactions.columns == ["query", "item", "time", "rating", "timestamp"]
     assert tables.counts == {"interactions below min_rating": 2}
 
 
 def test_a_feature_that_it_does_not_have_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"data\.query_features\.agee is no column .*did you mean 'age'"):
         MovieLens(query_features={"agee": "numeric"})
-    with pytest.raises(ConfigError, match=r"data\.context\.rating is no column"):
+    with pytest.raises(ConfigError, match=r"data\.context\.raiting is no column"):
+        MovieLens(context={"raiting": "numeric"})
+    with pytest.raises(ConfigError, match="'rating' is a label and a context feature"):
         MovieLens(context={"rating": "numeric"})
 
 

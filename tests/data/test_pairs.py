@@ -61,6 +61,47 @@ def test_negatives_may_stand_in_several_columns(tmp_path: Path, negatives: Any, 
     assert found == expected
 
 
+@pytest.mark.parametrize("lists", [True, False])
+def test_a_teachers_scores_stay_with_their_texts(tmp_path: Path, lists: bool) -> None:
+    rows: list[dict[str, Any]] = [
+        {"query": "q", "positive": "x", "s": 5, "negatives": ["y", " ", "z"], "ns": [1, 2, 3.5]},
+        {"query": "q", "positive": "x", "s": 5, "negatives": ["v", "y", "w"], "ns": [4, 9, None]},
+        {"query": "r", "positive": "y", "s": None, "negatives": ["x"], "ns": [None]},
+    ]
+    names: tuple[str, ...] = ("ns",)
+    if not lists:
+        names = ("ns0", "ns1", "ns2")
+        for row in rows:
+            texts, scores = row.pop("negatives"), row.pop("ns")
+            row |= {f"negative_{number}": text for number, text in enumerate(texts)}
+            row |= {f"ns{number}": score for number, score in enumerate(scores)}
+    path = write(tmp_path / "a.jsonl", rows)
+    tables = Pairs(path=path, teacher="s", negatives_teacher=names).read()
+    assert tables.items["text"].to_list() == ["x", "y", "z", "v", "w"]
+    assert tables.interactions.select("query", "item", "teacher", "negatives", "negatives_teacher").rows() == [
+        ("q0", "d0", 5.0, ["d1", "d2", "d3", "d4"], [1.0, 3.5, 4.0, None]),
+        ("q1", "d1", None, ["d0"], [None]),
+    ]
+
+
+def test_refused_rows_keep_their_teachers_score(tmp_path: Path) -> None:
+    rows = [("q", "x", 1, 0.9), ("q", "y", 0, 0.4)]
+    path = write(tmp_path / "a.jsonl", [dict(zip(("query", "positive", "label", "t"), row, strict=True)) for row in rows])
+    interactions = Pairs(path=path, score="label", teacher="t").read().interactions
+    assert interactions.select("teacher", "negatives", "negatives_teacher").to_dicts() == [
+        {"teacher": pytest.approx(0.9), "negatives": ["d1"], "negatives_teacher": [pytest.approx(0.4)]}
+    ]
+
+
+def test_each_negative_has_a_score_or_none_has(tmp_path: Path) -> None:
+    rows = [
+        {"query": "q", "positive": "x", "negatives": ["y", "z"], "ns": []},
+        {"query": "r", "positive": "x", "negatives": ["y"], "ns": [1, 2]},
+    ]
+    with pytest.raises(DataError, match=r"a\.jsonl, row 2: 1 negatives, but 2 scores of a teacher"):
+        Pairs(path=write(tmp_path / "a.jsonl", rows), negatives_teacher="ns").read()
+
+
 def test_scores_make_weights_and_negatives(tmp_path: Path) -> None:
     rows = [("q", "x", 2), ("q", "y", 0), ("q", "z", -1), ("q", "v", 1), ("r", "x", 0), ("s", "x", None)]
     path = write(tmp_path / "a.jsonl", [dict(zip(("q", "p", "s"), row, strict=True)) for row in rows])

@@ -81,6 +81,29 @@ def test_negatives_that_the_data_names(make_tables, prepared):
     assert dataset.log_counts()["negatives dropped: unknown item"] == 1
 
 
+def test_what_the_data_says_of_a_pair_reaches_its_training_example(make_tables, prepared):
+    interactions = pl.DataFrame(
+        {
+            "query": ["u2", "u1", "u1", "u2"],
+            "item": ["c", "a", "b", "d"],
+            "negatives": [["d"], ["f", "b", "nothing", "e"], ["c"], ["a", "c"]],
+            "negatives_teacher": [[1.0], [0.5, 9.0, 9.0, None], [-2.0], [3.0, 4.0]],
+            "teacher": [7.0, None, 0.25, 8.0],
+            "rating": [1.0, 4.0, None, 2.0],
+            "split": ["test", "train", "train", "train"],
+        }
+    )
+    declaration = Declaration(split=SplitSpec(kind="given"), labels=("rating",))
+    dataset = prepared(make_tables(declaration=declaration, interactions=interactions), valid_share=0.0)
+    train = dataset.train
+    assert list(zip(train.query_rows, train.item_rows, strict=True)) == [(0, 0), (0, 1), (1, 3)]
+    assert [train.negatives.row(row).tolist() for row in range(3)] == [[5, 4], [2], [0, 2]]
+    assert np.array_equal(train.negatives_teacher, np.float32([0.5, np.nan, -2, 3, 4]), equal_nan=True)
+    assert np.array_equal(train.teacher, np.float32([np.nan, 0.25, 8]), equal_nan=True)
+    assert np.array_equal(train.labels["rating"], np.float32([4, np.nan, 2]), equal_nan=True)
+    assert dataset.log_counts()["negatives dropped: a positive of the query"] == 1
+
+
 def test_no_training_pair_is_said_when_asked(make_tables, prepared):
     interactions = pl.DataFrame({"query": ["u1"], "item": ["a"], "split": ["test"]})
     dataset = prepared(make_tables(declaration=Declaration(split=SplitSpec(kind="given")), interactions=interactions))

@@ -236,3 +236,39 @@ def test_a_declaration_that_cannot_work_is_refused_before_reading(folder: Path, 
     shutil.rmtree(folder)
     with pytest.raises(ConfigError, match=message):
         Table(**nodes)
+
+
+def test_items_shown_and_what_came_of_an_event(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "user_id": ["u", "u", "v"],
+            "item_id": ["a", "b", "a"],
+            "shown": ["a| c|", None, "d"],
+            "rating": ["4", "", "2"],
+            "score": [0.5, float("inf"), float("nan")],
+        }
+    )
+    frame.write_csv(tmp_path / "events.csv")
+    nodes = {"path": str(tmp_path / "events.csv"), "impressions": "shown", "labels": ["rating"], "teacher": "score"}
+    tables = Table(interactions=nodes).read()  # type: ignore[arg-type]  # a node as a config gives it
+    assert tables.interactions["negatives"].to_list() == [["a", "c"], [], ["d"]]
+    assert tables.interactions["rating"].to_list() == [4.0, None, 2.0]
+    assert tables.interactions["teacher"].to_list() == [0.5, None, None]
+    assert tables.items["id"].to_list() == ["a", "b", "c", "d"]
+    lists = frame.with_columns(shown=pl.Series([["a", "c"], None, ["d"]]))
+    lists.write_parquet(tmp_path / "events.parquet")
+    again = Table(interactions={**nodes, "path": str(tmp_path / "events.parquet")}).read()  # type: ignore[arg-type]
+    assert again.interactions["negatives"].to_list() == tables.interactions["negatives"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("interactions", "message"),
+    [
+        ({"labels": ["rating"], "context": {"rating": "numeric"}}, "'rating' is a label and a context feature"),
+        ({"labels": ["time"]}, "a label cannot be called time"),
+        ({"impressions": "shown", "impressions_sep": ""}, "impressions_sep is empty"),
+    ],
+)
+def test_a_label_is_no_feature(interactions: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Table(interactions={"path": "events.csv", **interactions})  # type: ignore[arg-type]  # a node as a config gives it

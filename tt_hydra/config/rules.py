@@ -84,9 +84,12 @@ def negatives_and_data(spec: Spec) -> Iterator[Problem]:
     negatives, data = spec["negatives"], spec["data"]
     source = signature.find_class(str(data[TARGET]))
     if _constant(negatives, "requires_given") is True and source is not None:
-        names = signature.fields(source)
-        if "negatives" not in names or data.get("negatives", "auto") is None:
-            fix = "use data=pairs, or negatives=in_batch"
+        fix = "use data=pairs, or negatives=in_batch"
+        named = "negatives" in signature.fields(source) and data.get("negatives", "auto") is not None
+        if "interactions" in signature.fields(source):
+            fix = "name the column of the items that were shown in data.interactions.impressions, or use negatives=in_batch"
+            named = (data.get("interactions") or {}).get("impressions") is not None
+        if not named:
             yield Problem("negatives", f"are taken from the data, but data={_name(data).lower()} names none; {fix}")
     if negatives[TARGET] == "tt_hydra.negatives.catalogue.Catalogue" and data.get("statistics"):
         fix = "set data.statistics=[], or negatives=uniform"

@@ -110,6 +110,32 @@ def as_weights(column: pl.Series, where: str) -> pl.Series:
     return weights.cast(pl.Float32)
 
 
+def as_scores(column: pl.Series, where: str) -> pl.Series:
+    """A column of scores as Float32; what is missing or infinite is null.
+
+    Raises:
+        DataError: a value is no number.
+    """
+    scores = as_numbers(column, where)
+    return scores.set(scores.is_infinite(), None).cast(pl.Float32)
+
+
+def as_lists(column: pl.Series, where: str, sep: str) -> pl.Series:
+    """A column of lists of ids, or of ids in one cell, as List[String] without empty ones; a missing list is empty.
+
+    Raises:
+        DataError: the lists hold structures or bytes.
+    """
+    if isinstance(column.dtype, (pl.List, pl.Array)):
+        inner = column.dtype.inner
+        if inner.is_nested() or inner in (pl.Binary, pl.Object):
+            raise DataError(f"{where} holds lists of {inner}: ids are strings or numbers")
+        lists = column.cast(pl.List(pl.String))
+    else:
+        lists = as_text(column, where).str.split(sep)
+    return lists.list.eval(pl.element().str.strip_chars()).list.eval(pl.element().filter(pl.element() != "")).fill_null([])
+
+
 def as_parts(column: pl.Series, where: str) -> pl.Series:
     """A column that names the part of each row as ``train``, ``valid`` or ``test``.
 

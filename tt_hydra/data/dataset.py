@@ -157,7 +157,9 @@ class Dataset:
         negatives = load_ragged(folder, "negatives") if (folder / "negatives.offsets.npy").exists() else None
         weights = load_array(folder / "weights.npy")
         queries, items, times = (self.events[name][positions] for name in ("query", "item", "time"))
-        return TrainPart(queries, items, weights, times, positions, negatives)
+        labels = {name: load_array(folder / f"label{number}.npy") for number, name in enumerate(self._about.get("labels", ()))}
+        scores = [load_array(path) if (path := folder / f"{name}.npy").exists() else None for name in ("teacher", "negatives_teacher")]
+        return TrainPart(queries, items, weights, times, positions, negatives, labels, *scores)
 
     def eval_part(self, part: Split) -> EvalPart:
         """The examples of the validation or the test part."""

@@ -191,6 +191,7 @@ class Declaration:
         statistics: item statistics over earlier events: ``count``, ``rate_7d``, ``rate_12h`` ...
         split: how the parts are made; its times are in the unit of the tables' ``time`` column once a source has been read.
         text: whether each interaction carries its own query text, in its column ``text``.
+        labels: columns of the interactions that say what came of an event (a rating); no tower sees them.
     """
 
     queries: dict[str, FeatureSpec] = field(default_factory=dict)
@@ -200,9 +201,13 @@ class Declaration:
     statistics: tuple[str, ...] = ()
     split: SplitSpec = SplitSpec()
     text: bool = False
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_statistics(self.statistics)
+        leaked = next((name for name in self.labels if name in self.context), None)
+        if leaked is not None:
+            raise ConfigError(f"{leaked!r} is a label and a context feature: what came of an event cannot be known before it; keep one")
         given = {"history": self.history is not None, "text": self.text}
         query_side = [*self.queries, *self.context, *(name for name, there in given.items() if there)]
         for side, names in (("query", query_side), ("item", [*self.items, *self.statistics])):

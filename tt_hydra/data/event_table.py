@@ -9,14 +9,14 @@ from typing import get_args
 
 import polars as pl
 
-from tt_hydra.data.columns import as_ids, as_parts, as_text, as_weights, with_features
+from tt_hydra.data.columns import as_ids, as_lists, as_numbers, as_parts, as_scores, as_text, as_weights, with_features
 from tt_hydra.data.declaration import Features, FeatureSpec, check_choice, parse_features
 from tt_hydra.data.events import drop_missing
 from tt_hydra.data.reading import DataFile, read_files
 from tt_hydra.data.times import GivenUnit, Times, read_times
 from tt_hydra.errors import ConfigError
 
-RESERVED = ("query", "item", "time", "text", "weight", "split", "negatives")
+RESERVED = ("query", "item", "time", "text", "weight", "split", "negatives", "teacher", "negatives_teacher")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +32,11 @@ class Interactions:
         text: column of the event's own query text.
         weight: column of the event's weight, at least 0; rows with 0 are dropped.
         split: column that says train, valid or test, for ``split.kind=given``.
+        impressions: column of the ids of items that were shown at the event, as a list or in one cell; those that the query did not
+            take are the event's given negatives.
+        impressions_sep: what separates the ids of a cell that is a string.
+        labels: numeric columns that say what came of the event (a rating), for losses that learn from them; no feature of any tower.
+        teacher: column of a teacher's score of the pair, for losses that learn from it.
         context: features of the event, by column.
     """
 
@@ -43,15 +48,25 @@ class Interactions:
     text: str | None = None
     weight: str | None = None
     split: str | None = None
+    impressions: str | None = None
+    impressions_sep: str = "|"
+    labels: tuple[str, ...] = ()
+    teacher: str | None = None
     context: Features | None = None
 
     def __post_init__(self) -> None:
         check_choice("time_unit", self.time_unit, get_args(GivenUnit))
         if self.query is None and self.text is None:
             raise ConfigError("neither query nor text is set: name the column of the query's id, or of its text, or both")
+        if not self.impressions_sep:
+            raise ConfigError("impressions_sep is empty: one or more characters that separate the ids of a cell, such as '|'")
+        object.__setattr__(self, "labels", tuple(self.labels or ()))
         for name in self.features():
             if name in RESERVED and getattr(self, name, None) != name:
                 raise ConfigError(f"context.{name}: a context column cannot be called {name}, which has a meaning of its own; rename it")
+        for name in self.labels:
+            if name in RESERVED and name != self.weight:
+                raise ConfigError(f"labels: a label cannot be called {name}, which has a meaning of its own; rename the column")
 
     def features(self) -> dict[str, FeatureSpec]:
         """The declared features of the event."""
@@ -59,7 +74,8 @@ class Interactions:
 
     def columns(self) -> list[str]:
         """The columns of the file that are read, each once."""
-        named = [self.query, self.item, self.time, self.text, self.weight, self.split, *self.features()]
+        named = [self.query, self.item, self.time, self.text, self.weight, self.split, self.impressions, self.teacher]
+        named += [*self.labels, *self.features()]
         return list(dict.fromkeys(name for name in named if name is not None))
 
 
@@ -86,6 +102,9 @@ def read_events(node: Interactions, files: Sequence[DataFile], counts: Counter[s
         "text": None if node.text is None else as_text(*cells(node.text)).fill_null(""),
         "weight": None if node.weight is None else as_weights(*cells(node.weight)),
         "split": None if node.split is None else as_parts(*cells(node.split)),
+        "negatives": None if node.impressions is None else as_lists(*cells(node.impressions), node.impressions_sep),
+        "teacher": None if node.teacher is None else as_scores(*cells(node.teacher)),
+        **{label: as_numbers(*cells(label)) for label in node.labels},
     }
     context = with_features(frame.select(list(node.features())), node.features(), str(name))
     known = [column.alias(key) for key, column in made.items() if column is not None]

@@ -11,7 +11,8 @@ from tt_hydra.data.beir_layout import BeirFiles, is_beir, locate, read_beir
 from tt_hydra.data.content import fingerprint
 from tt_hydra.data.declaration import nearest
 from tt_hydra.data.download import cache_folder
-from tt_hydra.data.pair_rows import AUTO, PairColumns, Shares, contents, read_pairs
+from tt_hydra.data.pair_negatives import AUTO
+from tt_hydra.data.pair_rows import PairColumns, Shares, contents, read_pairs
 from tt_hydra.data.pairs import check_parts, check_shares, column_names
 from tt_hydra.data.reading import ENDINGS, DataFile
 from tt_hydra.data.tables import Tables
@@ -37,6 +38,8 @@ class Hub:
         positive: column of the text that answers it; None: the first of the usual names (positive, answer, passage ...).
         negatives: as in ``pairs``.
         score: as in ``pairs``.
+        teacher: as in ``pairs``.
+        negatives_teacher: as in ``pairs``.
         valid_share: as in ``pairs``.
         test_share: as in ``pairs``.
     """
@@ -48,6 +51,8 @@ class Hub:
     positive: str | None = None
     negatives: str | tuple[str, ...] | None = AUTO
     score: str | None = None
+    teacher: str | None = None
+    negatives_teacher: str | tuple[str, ...] | None = None
     valid_share: float = 0.1
     test_share: float = 0.1
 
@@ -73,6 +78,8 @@ class Hub:
             positive=POSITIVE_NAMES if self.positive is None else (self.positive,),
             negatives=column_names(self.negatives),
             score=self.score,
+            teacher=self.teacher,
+            negatives_teacher=column_names(self.negatives_teacher),
         )
         return read_pairs(found, columns, Shares(valid=self.valid_share, test=self.test_share), fingerprint(self, contents(found)))
 
@@ -85,7 +92,9 @@ class Hub:
         folder = local if local.is_dir() else self._fetched(self.path)
         if not is_beir(folder):
             return check_parts(_pair_files(folder, self.path, self.subset), self.path)
-        unread = [name for name in ("subset", "query", "positive", "score") if getattr(self, name) is not None]
+        unread = [
+            name for name in ("subset", "query", "positive", "score", "teacher", "negatives_teacher") if getattr(self, name) is not None
+        ]
         if unread:
             raise ConfigError(f"data.{unread[0]} is set, but {self.path} has the BEIR layout, where it means nothing: leave it null")
         fetched = not local.is_dir() and not (folder / "qrels").is_dir()

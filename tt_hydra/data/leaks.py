@@ -40,6 +40,7 @@ def check_leaks(dataset: Dataset) -> None:
     for part in PARTS:
         _check_examples(dataset, part)
     _check_pairs(dataset)
+    _check_said(dataset)
     _check_fitted(dataset)
     if dataset.time_dependent_items:
         _check_statistics(dataset)
@@ -115,6 +116,20 @@ def _check_pairs(dataset: Dataset) -> None:
         once = example.seen.take(first)
         _require(_same(once, rows, size, keys[seen]), f"the seen items of {name} are not those before it")
         _require(_equal(once.take(which), example.seen), f"the seen items of {name} differ between texts of one query")
+
+
+def _check_said(dataset: Dataset) -> None:
+    """Labels, scores and given negatives are those of the training pairs, and no negative is a positive of its query in training."""
+    train = dataset.train
+    scores = [] if train.teacher is None else [train.teacher]
+    _require(all(len(values) == len(train) for values in (*train.labels.values(), *scores)), "labels are not of the training pairs alone")
+    if train.negatives is None:
+        return
+    _require(len(train.negatives) == len(train), "the given negatives are not those of the training pairs alone")
+    _require(train.negatives_teacher is None or len(train.negatives_teacher) == len(train.negatives.values), "scores of other negatives")
+    size = dataset.num_items
+    named = np.repeat(train.query_rows, np.diff(train.negatives.offsets)) * size + train.negatives.values.astype(np.int64)
+    _require(not np.isin(named, train.query_rows * size + train.item_rows).any(), "a given negative is a positive of its query")
 
 
 def _same(ragged: Ragged, rows: IntArray, size: int, keys: IntArray) -> bool:

@@ -69,6 +69,7 @@ class MovieLens:
             history=self.history,
             statistics=self.statistics,
             split=SplitSpec(kind="leave_last_out"),
+            labels=("rating",),
         )
         _check_names("data.query_features", declaration.queries, ml100k.USER_COLUMNS)
         _check_names("data.item_features", declaration.items, ml100k.ITEM_COLUMNS)
@@ -92,6 +93,7 @@ class MovieLens:
             pl.col("user_id").alias("query"),
             pl.col("item_id").alias("item"),
             (pl.col("timestamp") * 1_000_000).alias("time"),
+            "rating",
             *((pl.col("timestamp") * 1_000_000,) if self.context else ()),
         )
         below = len(ratings) - len(kept)

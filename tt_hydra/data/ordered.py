@@ -107,7 +107,7 @@ def _kept(frame: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
     if "weight" in frame.columns:
         frame = frame.with_columns(pl.col("weight").fill_nan(None).fill_null(1.0))
         frame = _drop(frame, pl.col("weight") <= 0, "interactions dropped: weight not above zero", counts)
-    identity = [pl.col(name) for name in frame.columns if name not in ("row", "negatives")]
+    identity = [pl.col(name) for name in frame.columns if name not in ("row", "negatives", "negatives_teacher")]
     if "negatives" in frame.columns:
         identity.append(pl.col("negatives").list.join("\x1f").alias("negatives"))
     return _drop(frame, ~pl.struct(identity).is_first_distinct(), "interactions dropped: duplicate row", counts)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tt_hydra.data.columns import PARTS, as_numbers, as_parts, as_text, as_weights
+from tt_hydra.data.columns import PARTS, as_numbers, as_parts, as_scores, as_text, as_weights
 from tt_hydra.data.content import hash_file
 from tt_hydra.data.declaration import Declaration, SplitSpec
 from tt_hydra.data.events import drop_duplicates, drop_missing, require_events, told
+from tt_hydra.data.pair_negatives import AUTO, columns_of, negative_ids, read_negatives, with_refused
 from tt_hydra.data.reading import DataFile, read_file, require_columns
 from tt_hydra.data.tables import Tables
 from tt_hydra.data.texts import TEXT_FEATURE, drop_empty, ids_of, number_texts
@@ -21,8 +22,6 @@ from tt_hydra.errors import DataError
 
 log = logging.getLogger(__name__)
 
-AUTO = "auto"
-NEGATIVE_COLUMN = re.compile(r"(hard_)?neg(ative)?s?[-_]?\d*")
 PART_IN_NAME = re.compile(r"([a-z]+)(?![a-z])")
 
 
@@ -35,6 +34,8 @@ class PairColumns:
         positive: the text that answers it; likewise.
         negatives: columns of texts, or of lists of texts, that do not; ``("auto",)`` takes those called negative, negatives, negative_1 ...
         score: rows above 0 are positives of that weight, the others are negatives of their query.
+        teacher: a teacher's score of the pair.
+        negatives_teacher: columns of its scores of the negatives, or of lists of them, in their order.
         part: names the part of each row.
     """
 
@@ -42,6 +43,8 @@ class PairColumns:
     positive: tuple[str, ...]
     negatives: tuple[str, ...] = (AUTO,)
     score: str | None = None
+    teacher: str | None = None
+    negatives_teacher: tuple[str, ...] = ()
     part: str | None = None
 
 
@@ -75,15 +78,16 @@ def read_pairs(files: Sequence[DataFile], columns: PairColumns, shares: Shares, 
     rows = drop_empty(rows, "query", "pairs with an empty query", counts)
     rows = drop_empty(rows, "positive", "pairs with an empty positive", counts)
     if columns.score:
-        rows = _with_refused(drop_missing(rows, ("weight",), counts), counts)
+        rows = with_refused(drop_missing(rows, ("weight",), counts), counts)
     require_events(rows, files[0].name, counts)
     queries = number_texts(rows["query"], "q")
-    items = number_texts(pl.concat([rows["positive"], rows["negatives"].explode()]), "d")
+    named = rows["negatives"].explode().struct.field("text")
+    items = number_texts(pl.concat([rows["positive"], named.alias("positive")]), "d")
     events = rows.select(
         ids_of(rows["query"], queries).alias("query"),
         ids_of(rows["positive"], items).alias("item"),
-        *(column for column in ("weight", "split") if column in rows.columns),
-        *([_negative_ids(rows["negatives"], items)] if rows["negatives"].list.len().sum() else []),
+        *(column for column in ("weight", "split", "teacher") if column in rows.columns),
+        *negative_ids(rows["negatives"], items),
     )
     events, split = _settled(events, shares)
     if "weight" in events.columns and (events["weight"] == 1).all():
@@ -100,9 +104,9 @@ def read_pairs(files: Sequence[DataFile], columns: PairColumns, shares: Shares, 
 
 
 def _rows(file: DataFile, columns: PairColumns) -> pl.DataFrame:
-    """Columns query, positive, negatives (List[String]) and, where there are any, weight and split."""
+    """Columns query, positive, negatives (of texts and scores) and, where there are any, weight, teacher and split."""
     frame = read_file(file, [], every=True)
-    require_columns(file, frame.columns, [name for name in (columns.score, columns.part) if name])
+    require_columns(file, frame.columns, [name for name in (columns.score, columns.teacher, columns.part) if name])
 
     def cells(name: str) -> tuple[pl.Series, str]:
         return frame[name], f"{file.name}, column {name!r}"
@@ -110,11 +114,13 @@ def _rows(file: DataFile, columns: PairColumns) -> pl.DataFrame:
     made = [
         as_text(*cells(_first(file, frame, columns.query, "query"))).alias("query"),
         as_text(*cells(_first(file, frame, columns.positive, "positive"))).alias("positive"),
-        _negatives(file, frame, columns),
+        read_negatives(file, frame, columns.negatives, columns.negatives_teacher),
     ]
     part = part_of(file)
     if columns.score:
-        made.append(_scores(*cells(columns.score)).alias("weight"))
+        made.append(_weights(*cells(columns.score)).alias("weight"))
+    if columns.teacher:
+        made.append(as_scores(*cells(columns.teacher)).alias("teacher"))
     if columns.part:
         made.append(as_parts(*cells(columns.part)).alias("split"))
     elif part:
@@ -136,60 +142,26 @@ def _first(file: DataFile, frame: pl.DataFrame, names: tuple[str, ...], role: st
     )
 
 
-def _scores(column: pl.Series, where: str) -> pl.Series:
+def _weights(column: pl.Series, where: str) -> pl.Series:
     numbers = as_numbers(column, where)
     weights = as_weights(numbers.clip(lower_bound=0), where)
     return weights.set(numbers.is_null(), None)
 
 
-def _negatives(file: DataFile, frame: pl.DataFrame, columns: PairColumns) -> pl.Series:
-    names = _negative_columns(frame, columns)
-    require_columns(file, frame.columns, names)
-    lists = [_as_list(frame[name], f"{file.name}, column {name!r}").alias(name) for name in names]
-    if not lists:
-        return pl.Series("negatives", [[]] * len(frame), dtype=pl.List(pl.String))
-    joined = pl.DataFrame(lists).select(pl.concat_list(pl.all())).to_series()
-    return joined.list.eval(pl.element().filter(pl.element().str.strip_chars().str.len_chars() > 0)).alias("negatives")
-
-
-def _negative_columns(frame: pl.DataFrame, columns: PairColumns) -> list[str]:
-    if columns.negatives != (AUTO,):
-        return list(columns.negatives)
-    return [name for name in frame.columns if NEGATIVE_COLUMN.fullmatch(name.lower())]
-
-
-def _as_list(column: pl.Series, where: str) -> pl.Series:
-    if isinstance(column.dtype, (pl.List, pl.Array)):
-        return column.cast(pl.List(pl.String)).fill_null([])
-    texts = as_text(column, where)
-    return pl.DataFrame({"text": texts}).select(pl.concat_list("text")).to_series()
-
-
-def _with_refused(rows: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
-    """Rows with a score above 0, the texts of their query's other rows added to their negatives."""
-    refused = rows.filter(pl.col("weight") <= 0).group_by("query", maintain_order=True).agg(pl.col("positive").alias("refused"))
-    kept = rows.filter(pl.col("weight") > 0)
-    counts["queries without a positive"] += len(refused.join(kept, on="query", how="anti"))
-    joined = kept.join(refused, on="query", how="left", maintain_order="left")
-    negatives = pl.concat_list("negatives", pl.col("refused").fill_null([]))
-    return joined.with_columns(negatives.alias("negatives")).drop("refused")
-
-
-def _negative_ids(negatives: pl.Series, items: pl.DataFrame) -> pl.Series:
-    rows = pl.DataFrame({"row": pl.int_range(len(negatives), eager=True), "text": negatives})
-    found = rows.explode("text").join(items, on="text", how="inner", maintain_order="left")
-    lists = found.group_by("row", maintain_order=True).agg(pl.col("id").unique(maintain_order=True).alias("negatives"))
-    return rows.join(lists, on="row", how="left", maintain_order="left")["negatives"].fill_null([])
-
-
 def _merged(events: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
     """Each pair once, with the negatives of all its rows: triplets repeat a pair to name further negatives."""
-    kept = drop_duplicates(events, counts)
     if "negatives" not in events.columns:
-        return kept
-    pair = [name for name in events.columns if name != "negatives"]
-    named = events.group_by(pair, maintain_order=True).agg(pl.col("negatives").explode().drop_nulls().unique(maintain_order=True))
-    return kept.drop("negatives").join(named, on=pair, how="left", nulls_equal=True, maintain_order="left")
+        return drop_duplicates(events, counts)
+    scored = "negatives_teacher" in events.columns
+    lists = [name for name in ("negatives", "negatives_teacher") if name in events.columns]
+    pair = [name for name in events.columns if name not in lists]
+    numbered = events.with_columns(pl.struct(pair).rank("dense").alias("pair"))
+    flat = numbered.select(pl.col("pair").alias("row"), *lists).explode(lists).drop_nulls("negatives")
+    teacher = pl.col("negatives_teacher") if scored else pl.lit(None, pl.Float32)
+    named = flat.select("row", pl.col("negatives").alias("id"), teacher.alias("teacher"))
+    merged = pl.DataFrame(columns_of(named, len(events) + 1))
+    kept = drop_duplicates(numbered.drop(lists), counts)
+    return kept.drop("pair").hstack(merged[kept["pair"]])
 
 
 def _settled(events: pl.DataFrame, shares: Shares) -> tuple[pl.DataFrame, SplitSpec]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from tt_hydra.data.content import fingerprint
 from tt_hydra.data.declaration import check_share
-from tt_hydra.data.pair_rows import AUTO, PairColumns, Shares, contents, part_of, read_pairs
+from tt_hydra.data.pair_negatives import AUTO
+from tt_hydra.data.pair_rows import PairColumns, Shares, contents, part_of, read_pairs
 from tt_hydra.data.reading import DataFile, find_files
 from tt_hydra.data.tables import Tables
 from tt_hydra.errors import ConfigError, DataError
@@ -23,6 +24,8 @@ class Pairs:
         negatives: column (texts, or lists of texts) or columns of what does not; ``auto``: those called negative, negatives,
             negative_1 ...; None: none.
         score: column; rows above 0 are positives of that weight, the others are negatives of their query.
+        teacher: column of a teacher's score of the pair, for losses that learn from it.
+        negatives_teacher: column (numbers, or lists of numbers) or columns of its scores of the negatives, in their order.
         part: column that says train, valid or test.
         valid_share: share of the pairs (or of the training queries, where a test part is named) for validation where none is named.
         test_share: share of the pairs for the test where none is named.
@@ -33,6 +36,8 @@ class Pairs:
     positive: str = "positive"
     negatives: str | tuple[str, ...] | None = AUTO
     score: str | None = None
+    teacher: str | None = None
+    negatives_teacher: str | tuple[str, ...] | None = None
     part: str | None = None
     valid_share: float = 0.1
     test_share: float = 0.1
@@ -52,7 +57,13 @@ class Pairs:
         """
         files = self._files()
         columns = PairColumns(
-            query=(self.query,), positive=(self.positive,), negatives=column_names(self.negatives), score=self.score, part=self.part
+            query=(self.query,),
+            positive=(self.positive,),
+            negatives=column_names(self.negatives),
+            score=self.score,
+            teacher=self.teacher,
+            negatives_teacher=column_names(self.negatives_teacher),
+            part=self.part,
         )
         return read_pairs(files, columns, Shares(valid=self.valid_share, test=self.test_share), fingerprint(self, contents(files)))
 
@@ -69,11 +80,11 @@ def check_shares(valid: float, test: float) -> None:
         raise ConfigError(f"data.valid_share={valid} and data.test_share={test} leave nothing to train on")
 
 
-def column_names(negatives: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """The key ``negatives`` as column names."""
-    if negatives is None:
+def column_names(columns: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """A key of one column or of several as column names."""
+    if columns is None:
         return ()
-    return (negatives,) if isinstance(negatives, str) else negatives
+    return (columns,) if isinstance(columns, str) else tuple(columns)
 
 
 def check_parts(files: list[DataFile], name: str) -> list[DataFile]:

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tt_hydra.contracts import BoolArray, IntArray, Ragged
+from tt_hydra.contracts import BoolArray, IntArray
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.declaration import FeatureSpec, SplitSpec
 from tt_hydra.data.encoded import Column, EncodedTable, save_column
 from tt_hydra.data.encoders import Encoder, Text, fit_encoder
 from tt_hydra.data.featurizer import Featurizer
+from tt_hydra.data.given import given_negatives
 from tt_hydra.data.history import Timeline
 from tt_hydra.data.leaks import check_leaks
 from tt_hydra.data.ordered import Events, distinct_pairs, examples, grouped, popularity, read_events
@@ -65,6 +66,7 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
     begin = {part: _begin(part, events, tables.declaration.split) for part in ("valid", "test")}
     about: dict[str, object] = {"counts": counts, "display": tables.display, "split": tables.declaration.split.kind, "begin": begin}
     about |= {"event_texts": True} if tables.declaration.text else {}
+    about |= {"labels": tables.declaration.labels}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
     check_leaks(Dataset.load(folder))
     log.info("data set: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
@@ -85,11 +87,15 @@ def _save(folder: Path, **columns: Column) -> None:
 
 def _write_parts(folder: Path, events: Events, tables: Tables, counts: dict[str, int]) -> None:
     training = events.of(TRAIN)
+    frame = events.frame[training]
     _save(folder / "train", positions=training, weights=events.weights[training])
-    if "negatives" in events.frame.columns:
-        _save(folder / "train", negatives=_negatives(events.frame["negatives"].gather(training), tables.items["id"], counts))
     queries, items, _ = distinct_pairs(events, events.parts == TRAIN)
     known = grouped(queries, {"known": items}, np.arange(len(tables.queries)))
+    if "negatives" in frame.columns:
+        _save(folder / "train", **given_negatives(frame, events.queries[training], known["known"], tables.items["id"], counts))
+    said = {"teacher": "teacher"} if "teacher" in frame.columns else {}
+    said |= {f"label{number}": name for number, name in enumerate(tables.declaration.labels)}
+    _save(folder / "train", **{file: frame[name].cast(pl.Float32).fill_null(np.nan).to_numpy() for file, name in said.items()})
     _save(folder, counts=popularity(events, len(tables.items)), **known)
     for name in ("valid", "test"):
         _write_eval(folder / name, events, PARTS[name], VISIBLE[name])
@@ -105,17 +111,6 @@ def _write_eval(folder: Path, events: Events, part: int, visible: Iterable[int])
     targets = grouped(owners, {"relevant": items, "gains": weights}, first)
     queries, items, _ = distinct_pairs(events, events.among(visible))
     _save(folder, positions=first, **targets, **grouped(queries, {"seen": items}, events.queries[first]))
-
-
-def _negatives(lists: pl.Series, ids: pl.Series, counts: dict[str, int]) -> Ragged:
-    """Item rows of the negatives that each example names; an unknown item is left out and counted."""
-    frame = pl.DataFrame({"example": np.arange(len(lists)), "id": lists.cast(pl.List(pl.String))}).explode("id").drop_nulls("id")
-    numbers = pl.DataFrame({"id": ids.cast(pl.String)}).with_row_index("item")
-    found = frame.join(numbers, on="id", how="inner", maintain_order="left")
-    if len(found) < len(frame):
-        counts["negatives dropped: unknown item"] = len(frame) - len(found)
-    rows = found["item"].to_numpy().astype(np.int64)
-    return grouped(found["example"].to_numpy(), {"rows": rows}, np.arange(len(lists)))["rows"]
 
 
 def _write_statistics(folder: Path, events: Events, tables: Tables) -> tuple[Scale, ...]:

@@ -72,6 +72,7 @@ class Table:
             statistics=self.statistics,
             split=replace(self.split, valid=self.valid_share) if held_out else self.split,
             text=self.interactions.text is not None and self.interactions.query is not None,
+            labels=self.interactions.labels,
         )
 
     def fingerprint(self) -> str:
@@ -92,7 +93,7 @@ class Table:
             queries, events = _text_queries(events, counts)
         else:
             queries = self._entities("queries", files, events["query"], declaration.queries)
-        items = self._entities("items", files, events["item"], declaration.items)
+        items = self._entities("items", files, _named(events), declaration.items)
         events = drop_unknown(events, "query", queries["id"], "data.queries", counts)
         events = drop_unknown(events, "item", items["id"], "data.items", counts)
         events = drop_weightless(drop_duplicates(events, counts), counts)
@@ -144,6 +145,12 @@ class Table:
                 f"data.split.kind={self.split.kind} and data.interactions.split={self.interactions.split}: the column that names the "
                 "parts is read with split.kind=given, and only then"
             )
+
+
+def _named(events: pl.DataFrame) -> pl.Series:
+    """The items that events name: those that were taken, then those that were shown."""
+    shown = events["negatives"].explode().drop_nulls() if "negatives" in events.columns else events["item"].clear()
+    return pl.concat([events["item"], shown.alias("item")])
 
 
 def _text_queries(events: pl.DataFrame, counts: Counter[str]) -> tuple[pl.DataFrame, pl.DataFrame]:

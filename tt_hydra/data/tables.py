@@ -27,7 +27,8 @@ class Tables:
         items: ``id`` (String), the feature columns, and any other column of the source, kept for display.
         interactions: ``query``, ``item`` (String), in the order of the source's rows, and where the source has them ``time`` (Int64,
             see ``time_unit``), ``weight`` (Float32), ``text`` (String), ``split`` (String: train, valid, test), ``negatives``
-            (List[String] of item ids) and the context columns. A column is absent rather than full of nulls.
+            (List[String] of item ids), ``teacher`` (Float32: a teacher's score of the pair), ``negatives_teacher`` (List[Float32], as
+            long as ``negatives``), the labels (Float64) and the context columns. A column is absent rather than full of nulls.
         declaration: what the columns mean. An id that is also a feature is there twice, as ``id`` and under its own name.
         counts: what was dropped, deduplicated or missing while reading, for the log; zeros are left out.
         fingerprint: hash of the contents and of the declaration, equal wherever the files lie.

@@ -94,7 +94,7 @@ def _known(dataset: Dataset, questions: IntArray, first: IntArray) -> Ragged:
     askers = np.unique(np.stack([questions, queries], axis=1), axis=0)
     positives = dataset.known.take(askers[:, 1])
     owners = np.repeat(askers[:, 0], np.diff(positives.offsets))
-    pairs = np.unique(owners * dataset.num_items + positives.values)
+    pairs = np.unique(owners * dataset.num_items + positives.values.astype(np.int64))
     offsets = np.searchsorted(pairs, np.arange(len(first) + 1) * dataset.num_items)
     return Ragged(pairs % dataset.num_items, offsets)
 
@@ -115,8 +115,8 @@ def _ranks(values: pl.Series) -> IntArray:
 
 def _finer(numbers: IntArray, more: IntArray) -> IntArray:
     """Numbers that are equal where both are."""
-    _, joint = np.unique(numbers * (int(more.max(initial=0)) + 1) + more, return_inverse=True)
-    return joint.astype(np.int64)
+    joint: IntArray = np.unique(numbers * (int(more.max(initial=0)) + 1) + more, return_inverse=True)[1].astype(np.int64)
+    return joint
 
 
 def _values(column: Column) -> IntArray:
@@ -127,7 +127,8 @@ def _values(column: Column) -> IntArray:
         every = pl.DataFrame({"row": np.arange(len(column))}).join(lists, on="row", how="left", maintain_order="left")
         return _ranks(every["code"])
     _, numbers = np.unique(column, axis=0, return_inverse=True)
-    return numbers.reshape(-1).astype(np.int64)
+    flat: IntArray = numbers.reshape(-1).astype(np.int64)
+    return flat
 
 
 def _identity(dataset: Dataset) -> tuple[str, ...]:
