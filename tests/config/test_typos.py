@@ -17,6 +17,7 @@ WITH_KEYS = {
     "pooling": ("attention", "hidden_dim"),
     "loss": ("infonce", "symmetric"),
     "negatives": ("uniform", "num_negatives"),
+    "screen": ("margin", "margin"),
     "temperature": ("cosine", "start"),
     "index": ("hnsw", "efSearch"),
     "quantization": ("pq", "refine"),
@@ -202,3 +203,11 @@ def test_a_key_that_the_option_file_leaves_out_can_be_added(told, tmp_path):
 def test_no_folder_of_options(told, tmp_path):
     with pytest.raises(ConfigError, match="--config-dir"):
         told(folders=[Path(tmp_path / "absent")])
+
+
+@pytest.mark.parametrize("override", ["train.accumulate_grad_batches=4", "+train.gradient_accumulation_steps=4"])
+def test_whoever_asks_for_accumulated_gradients_is_told_what_they_are_after(told, override):
+    (problem,) = told(override)
+    assert "accumulated gradients add no negatives" in problem
+    assert "train.batch_size" in problem
+    assert "train.micro_batch_size" in problem

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from tt_hydra.errors import ConfigError
 
 SHOWN_NAMES = 20
+NO_NEGATIVES = (
+    "accumulated gradients add no negatives: train.batch_size is the effective batch, all of whose items are negatives, and "
+    "train.micro_batch_size bounds the memory that it takes"
+)
+KNOWN_ELSEWHERE = dict.fromkeys(("accumulate_grad_batches", "gradient_accumulation_steps", "accumulation_steps"), NO_NEGATIVES)
+"""Keys of other trainers that have no counterpart here, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?``, or the names there are where none is close."""
+    """``; did you mean 'x'?``, what to use instead, or the names there are where none is close."""
+    if name in KNOWN_ELSEWHERE:
+        return f"; {KNOWN_ELSEWHERE[name]}"
     names = sorted(set(known))
     match = nearest(name, names)
     if match is not None:
