@@ -18,8 +18,8 @@ OPTIONS = {path.stem: instantiate(yaml.safe_load(path.read_text()), object) for 
 DRAWN = 15
 COUNTS = [0, 200, 0, 90, 50, *([9] * 20), *([1] * 35)]
 REQUEST = request_of([1, 3, 1], ragged([[3, 4, 5], [], [9, 9, 40, 59]]))
-IN_BATCH = {"in_batch", "given"}
-OWNED = {"given"}
+IN_BATCH = {"in_batch", "given", "mixed", "queue", "bm25", "mined"}
+OWNED = {"given", "bm25", "mined"}
 """Samplers whose rows are drawn for one query each."""
 
 

@@ -27,12 +27,12 @@ def log_share(counts: FloatArray, power: float = 1.0) -> FloatArray:
     return shares
 
 
-def log_presence(log_probability: FloatArray, draws: int) -> FloatArray:
+def log_presence(log_probability: FloatArray, draws: float) -> FloatArray:
     """Log probability that an item is among ``draws`` draws with replacement: ``log(1 - (1 - p) ** draws)``.
 
     Args:
         log_probability: ``(items,)`` log of p, the probability of one draw.
-        draws: how many.
+        draws: how many; a part of one is allowed.
     """
     rate = -np.log1p(-np.minimum(np.exp(log_probability, dtype=np.float64), 1 - 1e-12))
     presence: FloatArray = np.log(-np.expm1(-draws * rate)).astype(np.float32)

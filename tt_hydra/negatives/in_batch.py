@@ -8,18 +8,24 @@ from typing import ClassVar
 import numpy as np
 
 from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, TrainingView
-from tt_hydra.negatives.frequency import log_presence, log_share
+from tt_hydra.negatives.streaming import BatchFrequency, Frequency
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InBatch:
-    """Nothing is drawn; a candidate occurs as often as it is a positive in the training part."""
+    """Nothing is drawn; a candidate occurs as often as it is a positive in the training part.
 
+    Attributes:
+        frequency: exact: from the counts of the training part; streaming: estimated from the batches as they pass (Yi et al. 2019), for
+            data whose items come and go.
+    """
+
+    frequency: Frequency = "exact"
     requires_given: ClassVar[bool] = False
 
     def fit(self, training: TrainingView) -> FittedInBatch:
         """The sampler for a training part."""
-        return FittedInBatch(log_share(training.counts))
+        return FittedInBatch(BatchFrequency.of(training, self.frequency))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +33,10 @@ class FittedInBatch:
     """Draws nothing.
 
     Attributes:
-        log_probability: ``(num_items,)`` log share of each item among the training positives.
+        frequency: how likely an item is to be a positive.
     """
 
-    log_probability: FloatArray
+    frequency: BatchFrequency
     in_batch: ClassVar[bool] = True
     memory: ClassVar[int] = 0
 
@@ -38,6 +44,10 @@ class FittedInBatch:
         """No rows."""
         return Drawn.shared(np.empty(0, np.int64), Origin.IN_BATCH)
 
+    def observe(self, rows: IntArray, step: int) -> None:
+        """Takes note of the positives of a step's whole batch."""
+        self.frequency.observe(rows, step)
+
     def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
-        """Log probability that a row is one of the batch's positives: it is held once, however often it is one."""
-        return log_presence(self.log_probability[rows], batch)
+        """Log probability that a row is one of the batch's positives."""
+        return self.frequency.log_presence(rows, batch)
