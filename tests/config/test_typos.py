@@ -169,7 +169,7 @@ def test_an_index_of_the_wrong_kind(told):
 def test_a_component_of_ones_own(told, tmp_path, monkeypatch):
     (tmp_path / "my_losses.py").write_text(
         "class Mine:\n    uses_temperature = False\n    uses_log_q = False\n"
-        "    def __init__(self, margin, scale=1.0): ...\n    def __call__(self, queries, items, targets, temperature): ...\n"
+        "    def __init__(self, margin, scale=1.0): ...\n    def __call__(self, queries, items, targets, temperature): ...\n    def build(self): ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "loss").mkdir()

@@ -29,6 +29,7 @@ TOWERS = [
     "embedding_dim",
     "loss",
     "negatives",
+    "screen",
     "temperature",
     "optimizer",
     "train",

@@ -20,6 +20,7 @@ PACKAGES = {
     "Pooling": "tt_hydra.pooling",
     "Loss": "tt_hydra.loss",
     "NegativeSampler": "tt_hydra.negatives",
+    "ScreenSpec": "tt_hydra.screen",
     "Temperature": "tt_hydra.temperature",
     "IndexSpec": "tt_hydra.index",
     "Quantization": "tt_hydra.quantization",

