@@ -315,6 +315,7 @@ class DrawRequest:
         given: for each query the negatives that the data names, or None.
         given_teacher: a teacher's scores of these, in the same order, or None.
         hardness: of this step.
+        step: number of the optimizer step, from 0.
     """
 
     examples: IntArray
@@ -322,6 +323,7 @@ class DrawRequest:
     given: Ragged | None = None
     given_teacher: FloatArray | None = None
     hardness: Hardness = Hardness()
+    step: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
