@@ -30,6 +30,21 @@ def test_shared_weights_need_equal_towers(told):
     assert told("tie=true", "tower@query_tower=mlp", "tower@item_tower=mlp") == []
 
 
+def test_equal_towers_are_not_aligned(told):
+    one(told("train.align_epochs=2"), "train.align_epochs: is 2, but both sides have the same tower (Mlp)", "tower@query_tower=static")
+    assert told("train.align_epochs=2", "tower=bert", "tower@query_tower=static") == []
+    assert told("train.align_epochs=2", "tower=bert", "tower@query_tower=bert", "query_tower.layers=2") == []
+
+
+def test_a_pooling_does_not_learn_over_a_frozen_encoder(told):
+    frozen = ("tower=bert", "tower.freeze=all")
+    one(told(*frozen, "pooling=attention"), "pooling: attention stays a plain mean", "tower.freeze=none")
+    one(told(*frozen, "pooling@text_pooling=attention"), "text_pooling: attention stays a plain mean")
+    one(told("pooling=attention", "tower@item_tower=bert", "item_tower.freeze=all"), "under item_tower.freeze=all")
+    assert told(*frozen, "pooling=attention", "pooling@text_pooling=mean") == []
+    assert told("tower=bert", "pooling=attention") == []
+
+
 @pytest.mark.parametrize("negatives", ["uniform", "popularity"])
 def test_a_two_sided_loss_needs_in_batch_negatives(negatives, told):
     one(

@@ -13,6 +13,7 @@ import torch
 
 from tt_hydra.contracts import Feature, Features, History, Kind, Padded, Ragged, Schema, SideSchema
 from tt_hydra.errors import ConfigError
+from tt_hydra.pooling.attention import Attention
 from tt_hydra.pooling.cls import Cls
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.tower import pretrained, transformer
@@ -225,6 +226,36 @@ def test_padding_token_vectors_are_not_pooled(tiny_bert: Path) -> None:
     text = Transformer(encoder, Cls(), 0, 1.0, 1.0).eval()
     shifted = Padded(torch.tensor([[9, 9, 2, 5, 6, 3]]), torch.tensor([[0, 0, 1, 1, 1, 1]]).bool())
     torch.testing.assert_close(text(shifted), expected)
+
+
+def test_the_lowest_layers_are_kept(tiny_bert: Path, tmp_path: Path, pad: Pad) -> None:
+    whole, model = build(spec(tiny_bert)).eval(), build(spec(tiny_bert, layers=2)).eval()
+    tokens = pad(model.tokenizers["item"](TEXTS))
+    states = whole.towers["item"].features.text.encoder(input_ids=tokens.ids, attention_mask=tokens.mask.long(), output_hidden_states=True)
+    weight = tokens.mask[:, :, None] / tokens.mask.sum(dim=1).clamp(min=1)[:, None, None]
+    expected = torch.nn.functional.normalize((states.hidden_states[2] * weight).sum(dim=1))
+    torch.testing.assert_close(model.embed_items(Features(4, {"title": tokens})), expected)
+    assert not [name for name in model.state_dict() if ".layer.2." in name]
+    model.save_assets(tmp_path)
+    again = build(spec(tmp_path / "gone", layers=2), assets=tmp_path).eval()
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.embed_items(Features(4, {"title": tokens})), model.embed_items(Features(4, {"title": tokens})))
+
+
+def test_more_layers_than_there_are_is_refused(tiny_bert: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tower\.layers is 4, but the encoder has 3 layers"):
+        build(spec(tiny_bert, layers=4))
+    with pytest.raises(ConfigError, match=r"tower\.layers is 0"):
+        Bert(layers=0)
+
+
+def test_a_pooling_that_cannot_learn_is_told(tiny_bert: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for changes, told in (({"freeze": "all"}, 1), ({}, 0)):
+        caplog.clear()
+        spec(tiny_bert, **changes).text_encoder(Attention(), only_text=True)
+        assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+            "the text encoder is frozen, and so is its pooling: attention stays as it starts"
+        ] * told
 
 
 @pytest.mark.parametrize("freeze", ["some", "-1", True, -1, 1.5])

@@ -14,6 +14,7 @@ from tt_hydra.train.settings import TrainSettings
     ("values", "message"),
     [
         ({"max_epochs": -1}, r"train\.max_epochs must be at least 0, got -1"),
+        ({"align_epochs": -1}, r"train\.align_epochs must be at least 0, got -1"),
         ({"batch_size": 0}, r"train\.batch_size must be at least 1"),
         ({"devices": 0}, r"train\.devices must be at least 1"),
         ({"devices": 3, "batch_size": 100}, r"train\.batch_size=100 is shared by train\.devices=3"),

@@ -61,6 +61,26 @@ def tie(spec: Spec) -> Iterator[Problem]:
         yield Problem("tie", f"is true, but the sides differ ({_name(query)}, {_name(item)}); set tie=auto, or the same tower for both")
 
 
+def alignment(spec: Spec) -> Iterator[Problem]:
+    """A warm start of towers that start alike."""
+    epochs = spec.get("train", {}).get("align_epochs")
+    query, item = spec["query_tower"] or spec["tower"], spec["item_tower"] or spec["tower"]
+    if epochs and query == item:
+        fix = "choose one for a side, as in tower@query_tower=static, or set train.align_epochs=0"
+        yield Problem("train.align_epochs", f"is {epochs}, but both sides have the same tower ({_name(query)}): {fix}")
+
+
+def frozen_pooling(spec: Spec) -> Iterator[Problem]:
+    """A pooling that would learn, over an encoder that does not."""
+    path = "text_pooling" if spec["text_pooling"] is not None else "pooling"
+    if spec[path][TARGET] != "tt_hydra.pooling.attention.Attention":
+        return
+    for side in dict.fromkeys(name if spec[name] is not None else "tower" for name in ("query_tower", "item_tower")):
+        if spec[side].get("freeze") == "all":
+            what = f"attention stays a plain mean of tokens under {side}.freeze=all: use pooling@text_pooling=mean, or {side}.freeze=none"
+            yield Problem(path, what, warning=True)
+
+
 def loss_and_temperature(spec: Spec) -> Iterator[Problem]:
     """A temperature that was set for a loss that takes none."""
     if _constant(spec["loss"], "uses_temperature") is not False:
@@ -215,6 +235,8 @@ def _constant(node: Spec, name: str) -> object:
 RUN_RULES: tuple[Rule, ...] = (
     towers,
     tie,
+    alignment,
+    frozen_pooling,
     loss_and_temperature,
     loss_and_negatives,
     negatives_and_data,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from tt_hydra.contracts import Kind, Pooling, Side, SideSchema, Tokenizer
 from tt_hydra.errors import ConfigError
+from tt_hydra.tower.layers import keep_lowest
 from tt_hydra.tower.pooled import PooledHistory
 from tt_hydra.tower.pretrained import PretrainedTokenizer, empty_encoder, load_encoder
 from tt_hydra.tower.spec import Activation, Head, HistoryEncoder, Layout, TextEncoder, require_positive
 from tt_hydra.tower.transformer import Transformer, layer_count
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +27,8 @@ class Bert:
         item_max_length: the same of an item text.
         query_prompt: put before each query text, such as ``"query: "`` for E5.
         item_prompt: put before each item text.
+        layers: how many of the encoder's lowest layers are kept; None for all. A tower of few layers answers queries faster; let it
+            learn from the other side's first (``train.align_epochs``).
         freeze: ``none`` trains the encoder, ``all`` keeps its weights, a number keeps the token embeddings and that many of the
             lowest layers; ``auto`` trains it where text is a side's only feature and keeps it otherwise. Frozen items are encoded
             once.
@@ -40,6 +46,7 @@ class Bert:
     item_max_length: int = 256
     query_prompt: str = ""
     item_prompt: str = ""
+    layers: int | None = None
     freeze: int | str = "auto"
     lr_scale: float = 0.01
     layer_lr_decay: float = 1.0
@@ -51,6 +58,7 @@ class Bert:
 
     def __post_init__(self) -> None:
         require_positive(feature_dim=self.feature_dim, query_max_length=self.query_max_length, item_max_length=self.item_max_length)
+        require_positive(layers=1 if self.layers is None else self.layers)
         for name in ("lr_scale", "layer_lr_decay"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ConfigError(f"tower.{name} is {getattr(self, name)}; it must be above 0 and at most 1")
@@ -73,13 +81,18 @@ class Bert:
         """The pretrained encoder, or its empty architecture where ``assets`` are given.
 
         Raises:
-            ConfigError: the encoder cannot be read, or has fewer layers than are to be frozen.
+            ConfigError: the encoder cannot be read, or has fewer layers than are to be kept or frozen.
         """
         encoder = load_encoder(self.model) if assets is None else empty_encoder(assets)
+        if self.layers is not None:
+            encoder = keep_lowest(encoder, self.layers)
         frozen = self._frozen_layers(only_text)
         if frozen is not None and frozen > layer_count(encoder):
             raise ConfigError(f"tower.freeze is {frozen}, but the encoder has {layer_count(encoder)} layers; freeze=all keeps them all")
-        return Transformer(encoder, pooling, frozen, self.lr_scale, self.layer_lr_decay)
+        made = Transformer(encoder, pooling, frozen, self.lr_scale, self.layer_lr_decay)
+        if assets is None and frozen is None and any(True for _ in made.pool.parameters()):
+            logger.warning("the text encoder is frozen, and so is its pooling: %s stays as it starts", type(pooling).__name__.lower())
+        return made
 
     def history_encoder(self, items: Layout, pooling: Pooling) -> HistoryEncoder:
         """Pooled item vectors as they are, so that pretrained texts keep their geometry."""

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from tt_hydra.contracts import Features, History, Kind, SideSchema
+from tt_hydra.contracts import Features, History, Kind, Padded, SideSchema
 from tt_hydra.tower.features import FeatureEncoder
 from tt_hydra.tower.projection import Projection
 from tt_hydra.tower.spec import Head, HistoryEncoder, Layout
@@ -45,6 +45,20 @@ class SideTower(nn.Module):
             parts.append(encode(history.positions, encode_items(history.items)).float())
         joined = torch.cat(parts, dim=1)
         return joined if self.projection is None else cast(Tensor, self.projection(joined))
+
+    def of_text(self, tokens: Padded, texts: int) -> Tensor:
+        """Vectors ``(rows, dim)`` of a text alone: each of the side's ``texts`` reads the same, every other feature is zero.
+
+        Raises:
+            ValueError: the side has no text.
+        """
+        if self.features.text is None:
+            raise ValueError("this side has no text")
+        known = torch.cat([self.features.text(tokens).float()] * texts, dim=1)
+        if self.projection is None:
+            return known
+        unknown = known.new_zeros(len(known), self.projection.linear.in_features - known.shape[1])
+        return cast(Tensor, self.projection(torch.cat([known, unknown], dim=1)))
 
 
 def _layout(features: FeatureEncoder, histories: list[HistoryEncoder]) -> Layout:

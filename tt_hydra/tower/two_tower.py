@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tt_hydra.contracts import Features, Kind, Metric, Pooling, Schema, Side, SideSchema, Tokenizer
+from tt_hydra.contracts import Features, Kind, Metric, Padded, Pooling, Schema, Side, SideSchema, Tokenizer
 from tt_hydra.errors import BundleError, ConfigError
 from tt_hydra.tower.features import FeatureEncoder
 from tt_hydra.tower.sharing import Tie, shares_weights
@@ -146,6 +146,10 @@ class TwoTower(nn.Module):
         """Item vectors ``(rows, dim)`` in float32; of length 1 where the metric is cosine."""
         tower = self._side("item")
         return self._finish(tower(features, self._item_texts(features, for_history=False), self._history_items))
+
+    def embed_texts(self, side: Side, tokens: Padded) -> Tensor:
+        """Vectors ``(rows, dim)`` of texts under a side's tokenizer, as if the side knew nothing else; finished like all vectors."""
+        return self._finish(self._side(side).of_text(tokens, len(self.texts[side])))
 
     @torch.no_grad()
     def item_text_vectors(self, features: Features) -> Tensor:

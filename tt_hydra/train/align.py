@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from tt_hydra.contracts import Metric, Padded, Ragged, Side, Tokenizer
+from tt_hydra.contracts import Metric, Ragged
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.encoded import pad_rows, tokenize
 from tt_hydra.errors import ConfigError
@@ -22,6 +21,7 @@ from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.encode import by_length, evaluating
 from tt_hydra.train.fit import SUMMARY, UNREADABLE, TrainingJob
 from tt_hydra.train.precision import Precision, autocast
+from tt_hydra.train.rank import is_follower
 from tt_hydra.train.selection import AtomicCheckpointIO
 
 logger = logging.getLogger(__name__)
@@ -76,13 +76,14 @@ class _Alignment:
         training = self._job.towers.training
         self._job.towers.train()
         for epoch in range(done, self._job.settings.align_epochs):
-            started, distance = time.perf_counter(), self._epoch(epoch)
+            started, mean = time.perf_counter(), self._epoch(epoch)
             states = {"towers": self._job.towers.state_dict(), "optimizer": self._optimizer.state_dict()}
-            AtomicCheckpointIO().save_checkpoint({"epochs": epoch + 1, **states}, self._checkpoint)
+            if not is_follower():
+                AtomicCheckpointIO().save_checkpoint({"epochs": epoch + 1, **states}, self._checkpoint)
             what = "1 - cosine" if self._job.towers.metric == "cosine" else "squared difference"
             logger.info(
                 "alignment %d: mean %s of query and item tower on %d texts %.4f (%.1f s)",
-                *(epoch + 1, what, len(self._tokens), distance, time.perf_counter() - started),
+                *(epoch + 1, what, len(self._tokens), mean, time.perf_counter() - started),
             )
         self._job.towers.train(training)
 

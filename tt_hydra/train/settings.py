@@ -27,6 +27,8 @@ class TrainSettings:
         patience: epochs without a better validation recall after which training stops; null trains to the end.
         monitor: validation metric, over the whole catalogue, that chooses the checkpoint.
         init_from: a bundle (folder) whose weights training starts from; null starts afresh.
+        align_epochs: passes over all texts in which the query tower first learns the item tower's vectors, so that asymmetric towers
+            start in one space; 0 for none.
     """
 
     max_epochs: int = 25
@@ -42,9 +44,11 @@ class TrainSettings:
     patience: int | None = 5
     monitor: Literal["recall@10", "ndcg@10"] = "recall@10"
     init_from: str | None = None
+    align_epochs: int = 0
 
     def __post_init__(self) -> None:
         _at_least("train.max_epochs", self.max_epochs, 0)
+        _at_least("train.align_epochs", self.align_epochs, 0)
         _at_least("train.batch_size", self.batch_size, 1)
         if self.micro_batch_size is not None:
             _at_least("train.micro_batch_size", self.micro_batch_size, 1)

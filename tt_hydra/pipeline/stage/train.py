@@ -8,6 +8,7 @@ from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.resolved import Compute
 from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.align import align
 from tt_hydra.train.fit import Reporting, TrainingJob, fit
 from tt_hydra.train.initial import initialise
 from tt_hydra.train.module import Objective
@@ -30,4 +31,5 @@ def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Co
         eval_batch_size=settings.runtime.embed_batch_size,
     )
     reporting = Reporting(folder=settings.runtime.run_dir, logger=settings.logger, progress_bar=settings.runtime.progress_bar)
+    align(job, folder)
     fit(job, folder, reporting)
