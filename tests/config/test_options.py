@@ -16,7 +16,7 @@ from tt_hydra.pipeline.settings import RunSettings
 
 CONF = config_dir()
 TESTS = Path(__file__).resolve().parent.parent
-MIRRORED = ("data", "tower", "pooling", "loss", "negatives", "screen", "temperature", "index", "quantization")
+MIRRORED = ("data", "tower", "pooling", "loss", "negatives", "screen", "curriculum", "temperature", "index", "quantization")
 OPTIONS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent != CONF and path.parent.parts[-2:-1] != ("hydra",))
 PLACES = {
     "tower": [["tower", "tower@query_tower"], ["tower@item_tower"]],

@@ -29,6 +29,7 @@ TOWERS = [
     "embedding_dim",
     "loss",
     "negatives",
+    "curriculum",
     "screen",
     "temperature",
     "optimizer",
@@ -52,7 +53,9 @@ READERS = {
 
 @pytest.fixture(scope="module")
 def settings() -> RunSettings:
-    config, problems = compose(make_loader([]), "run", ["tower=bert", "temperature=cosine", "index=ivf", "quantization=pq"])
+    config, problems = compose(
+        make_loader([]), "run", ["tower=bert", "temperature=cosine", "curriculum=easy_to_hard", "index=ivf", "quantization=pq"]
+    )
     assert not problems
     return build(check(config, COMMANDS["run"], (), {"runtime.run_dir": "."}), RunSettings)
 

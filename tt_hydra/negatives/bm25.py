@@ -34,6 +34,7 @@ class BM25:
     first: int = 1
     last: int = 100
     requires_given: ClassVar[bool] = False
+    has_pool: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self._rule()

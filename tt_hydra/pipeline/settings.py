@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tt_hydra.contracts import Loss, Metric, NegativeSampler, Pooling, ScreenSpec, Temperature
+from tt_hydra.contracts import Curriculum, Loss, Metric, NegativeSampler, Pooling, ScreenSpec, Temperature
 from tt_hydra.data.tables import Source
 from tt_hydra.errors import ConfigError
 from tt_hydra.index.check import IndexSpec, Quantization
@@ -99,6 +99,7 @@ class RunSettings:
     history_pooling: Pooling | None = None
     loss: Loss
     negatives: NegativeSampler
+    curriculum: Curriculum
     screen: ScreenSpec
     temperature: Temperature
     index: IndexSpec

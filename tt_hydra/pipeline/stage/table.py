@@ -42,11 +42,19 @@ STAGES: Mapping[str, Stage] = {
         libraries=("numpy", "polars"),
     ),
     "train": Stage(
-        nodes=(*TOWERS, "loss", "negatives", "screen", "temperature", "optimizer", "train", "evaluate.exclude_seen"),
+        nodes=(*TOWERS, "loss", "negatives", "curriculum", "screen", "temperature", "optimizer", "train", "evaluate.exclude_seen"),
         inputs=("prepare",),
         code=(
             *TOWER_CODE,
-            *("tt_hydra.loss", "tt_hydra.screen", "tt_hydra.negatives", "tt_hydra.temperature", "tt_hydra.train", "tt_hydra.data"),
+            *(
+                "tt_hydra.loss",
+                "tt_hydra.screen",
+                "tt_hydra.negatives",
+                "tt_hydra.curriculum",
+                "tt_hydra.temperature",
+                "tt_hydra.train",
+                "tt_hydra.data",
+            ),
             *("tt_hydra.metrics.exact", "tt_hydra.metrics.ranking", "tt_hydra.pipeline.stage.train", "tt_hydra.pipeline.stage.towers"),
         ),
         libraries=(*TOWER_LIBRARIES, "pytorch-lightning"),
