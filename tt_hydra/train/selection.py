@@ -16,6 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
 from tt_hydra.errors import ConfigError
+from tt_hydra.tower.lora import plain_state
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.module import RetrievalModule
 
@@ -134,9 +135,9 @@ class Selection(pl.Callback):
 
 
 def save_weights(towers: TwoTower, path: Path) -> None:
-    """Writes the towers' weights, atomically; weights that both towers share are written once for each name."""
+    """Writes the towers' weights, adapters added to them, atomically; what both towers share is written once for each name."""
     unfinished = path.with_suffix(".tmp")
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in towers.state_dict().items()}, unfinished)
+    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in plain_state(towers).items()}, unfinished)
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(path)
@@ -151,4 +152,6 @@ def _require_finite(loss: float, epoch: int) -> None:
 def _line(point: CurvePoint, monitor: str) -> str:
     shown = [f"loss {point['loss']:.4f}", f"temperature {point['temperature']:.4f}"] if "loss" in point else []
     shown += [f"{monitor} {point[monitor]:.4f}"] if monitor in point else []
-    return f"epoch {point['epoch']:.0f}: {', '.join(shown)} ({point['seconds']:.1f} s)"
+    parts = [f"{name.partition('/')[2]} {share:.0%}" for name, share in point.items() if name.startswith("time/")]
+    spent = f"{point['seconds']:.1f} s" + (f": {', '.join(parts)}" if parts else "")
+    return f"epoch {point['epoch']:.0f}: {', '.join(shown)} ({spent})"
