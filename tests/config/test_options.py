@@ -24,7 +24,8 @@ PLACES = {
 }
 """Where the options of a group can be chosen, if not in one place."""
 COMPANIONS = {
-    "negatives/given.yaml": ["data=pairs", "data.path=."],
+    **{f"negatives/{name}.yaml": ["data=pairs", "data.path=."] for name in ("given", "bm25")},
+    **{f"curriculum/{name}.yaml": ["data=pairs", "data.path=.", "negatives=bm25"] for name in ("step", "easy_to_hard")},
     **{f"data/{name}.yaml": ["data.path=."] for name in ("beir", "pairs", "vectors")},
     "data/table.yaml": ["data.interactions.path=."],
 }

@@ -11,8 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tt_hydra.config import signature
 from tt_hydra.config.bind import MISSING, Binder
+from tt_hydra.config.nodes import Rule
 from tt_hydra.config.problems import Problem, nearest
-from tt_hydra.config.rules import Rule
 from tt_hydra.config.tree import paths
 
 GROUPS_OF_NODES = {"query_tower": "tower", "item_tower": "tower", "text_pooling": "pooling", "history_pooling": "pooling"}

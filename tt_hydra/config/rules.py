@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tt_hydra.component import TARGET, instantiate
-from tt_hydra.config import signature
+from tt_hydra.config import sampling, signature
+from tt_hydra.config.nodes import Rule, Spec, changed, constant, name_of
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
-
-Spec = Mapping[str, Any]
-Rule = Callable[[Spec], Iterator[Problem]]
 
 SMALL_BATCH = 1000
 """In-batch negatives below which recall suffers."""
@@ -48,17 +45,17 @@ def towers(spec: Spec) -> Iterator[Problem]:
     """``tower`` that no side uses, but that was set."""
     if spec["query_tower"] is None or spec["item_tower"] is None:
         return
-    changed = _changed(spec["tower"], "tt_hydra.tower.mlp.Mlp")
-    if changed is not None:
+    differs = changed(spec["tower"], "tt_hydra.tower.mlp.Mlp")
+    if differs is not None:
         fix = "tower@query_tower and tower@item_tower replace it; set query_tower.* and item_tower.*"
-        yield Problem(f"tower{changed}", f"is used by no side: {fix}")
+        yield Problem(f"tower{differs}", f"is used by no side: {fix}")
 
 
 def tie(spec: Spec) -> Iterator[Problem]:
     """Shared weights between different towers."""
     query, item = spec["query_tower"] or spec["tower"], spec["item_tower"] or spec["tower"]
     if spec["tie"] is True and query != item:
-        yield Problem("tie", f"is true, but the sides differ ({_name(query)}, {_name(item)}); set tie=auto, or the same tower for both")
+        yield Problem("tie", f"is true, but the sides differ ({name_of(query)}, {name_of(item)}); set tie=auto, or the same tower for both")
 
 
 def alignment(spec: Spec) -> Iterator[Problem]:
@@ -67,7 +64,7 @@ def alignment(spec: Spec) -> Iterator[Problem]:
     query, item = spec["query_tower"] or spec["tower"], spec["item_tower"] or spec["tower"]
     if epochs and query == item:
         fix = "choose one for a side, as in tower@query_tower=static, or set train.align_epochs=0"
-        yield Problem("train.align_epochs", f"is {epochs}, but both sides have the same tower ({_name(query)}): {fix}")
+        yield Problem("train.align_epochs", f"is {epochs}, but both sides have the same tower ({name_of(query)}): {fix}")
 
 
 def frozen_pooling(spec: Spec) -> Iterator[Problem]:
@@ -83,18 +80,18 @@ def frozen_pooling(spec: Spec) -> Iterator[Problem]:
 
 def loss_and_temperature(spec: Spec) -> Iterator[Problem]:
     """A temperature that was set for a loss that takes none."""
-    if _constant(spec["loss"], "uses_temperature") is not False:
+    if constant(spec["loss"], "uses_temperature") is not False:
         return
-    changed = _changed(spec["temperature"], "tt_hydra.temperature.constant.Constant")
-    if changed is not None:
+    differs = changed(spec["temperature"], "tt_hydra.temperature.constant.Constant")
+    if differs is not None:
         fix = "leave the temperature at its default, or choose loss=infonce"
-        yield Problem(f"temperature{changed}", f"has no effect: loss={_name(spec['loss'])} takes no temperature; {fix}")
+        yield Problem(f"temperature{differs}", f"has no effect: loss={name_of(spec['loss'])} takes no temperature; {fix}")
 
 
 def loss_and_negatives(spec: Spec) -> Iterator[Problem]:
     """A two-sided loss without negatives for its second side."""
     if spec["loss"].get("symmetric") is True and spec["negatives"][TARGET] in DRAWN_ONLY:
-        name = _name(spec["negatives"]).lower()
+        name = name_of(spec["negatives"]).lower()
         yield Problem(
             "loss.symmetric", f"is true, but negatives={name} gives an item no other queries; use negatives=in_batch or catalogue"
         )
@@ -104,14 +101,14 @@ def negatives_and_data(spec: Spec) -> Iterator[Problem]:
     """Negatives that the data cannot give, or whose features differ from example to example."""
     negatives, data = spec["negatives"], spec["data"]
     source = signature.find_class(str(data[TARGET]))
-    if _constant(negatives, "requires_given") is True and source is not None:
+    if constant(negatives, "requires_given") is True and source is not None:
         fix = "use data=pairs, or negatives=in_batch"
         named = "negatives" in signature.fields(source) and data.get("negatives", "auto") is not None
         if "interactions" in signature.fields(source):
             fix = "name the column of the items that were shown in data.interactions.impressions, or use negatives=in_batch"
             named = (data.get("interactions") or {}).get("impressions") is not None
         if not named:
-            yield Problem("negatives", f"are taken from the data, but data={_name(data).lower()} names none; {fix}")
+            yield Problem("negatives", f"are taken from the data, but data={name_of(data).lower()} names none; {fix}")
     if negatives[TARGET] == "tt_hydra.negatives.catalogue.Catalogue" and data.get("statistics"):
         fix = "set data.statistics=[], or negatives=uniform"
         yield Problem("negatives", f"are the whole catalogue, whose data.statistics differ at each example's time; {fix}")
@@ -168,6 +165,8 @@ def packages(spec: Spec) -> Iterator[Problem]:
         package, extra = PACKAGES.get(str(node.get(TARGET)), ("", ""))
         if package and node.get("model") is None and importlib.util.find_spec(package) is None:
             yield Problem(path, f"needs the package {package!r}, which is not installed: pip install 'tt-hydra[{extra}]'")
+        if node.get("lora_rank") is not None and importlib.util.find_spec("peft") is None:
+            yield Problem(f"{path}.lora_rank", "needs the package 'peft', which is not installed: pip install 'tt-hydra[lora]'")
 
 
 def batch(spec: Spec) -> Iterator[Problem]:
@@ -191,7 +190,7 @@ def seen_texts(spec: Spec) -> Iterator[Problem]:
 def sharpness(spec: Spec) -> Iterator[Problem]:
     """A temperature made for cosines under unbounded similarities."""
     start = spec["temperature"].get("start")
-    if spec["metric"] == "dot" and isinstance(start, float) and start < SHARP and _constant(spec["loss"], "uses_temperature") is not False:
+    if spec["metric"] == "dot" and isinstance(start, float) and start < SHARP and constant(spec["loss"], "uses_temperature") is not False:
         yield Problem("temperature.start", f"of {start:g} suits metric=cosine; dot products are larger, start nearer to 1", warning=True)
 
 
@@ -210,28 +209,6 @@ def _paths(node: Any, where: str) -> Iterator[tuple[str, str | None]]:
             yield from _paths(value, f"{where}.{key}")
 
 
-def _changed(node: Spec, usual: str) -> str | None:
-    """What differs in a node from a group's default option: ``""`` for another class, ``.key`` for a value, None where nothing does."""
-    cls = signature.find_class(str(node[TARGET]))
-    if cls is None or cls.target != usual:
-        return ""
-    known = signature.fields(cls)
-    return next((f".{key}" for key, value in node.items() if key != TARGET and signature.default(known[key]) != value), None)
-
-
-def _name(node: Spec) -> str:
-    return str(node[TARGET]).rpartition(".")[2]
-
-
-def _constant(node: Spec, name: str) -> object:
-    """What the class of a component says about itself."""
-    cls = signature.find_class(str(node[TARGET]))
-    if cls is not None:
-        return signature.constant(cls, name)
-    module, _, class_name = str(node[TARGET]).rpartition(".")
-    return getattr(getattr(importlib.import_module(module), class_name), name, None)
-
-
 RUN_RULES: tuple[Rule, ...] = (
     towers,
     tie,
@@ -240,6 +217,7 @@ RUN_RULES: tuple[Rule, ...] = (
     loss_and_temperature,
     loss_and_negatives,
     negatives_and_data,
+    *sampling.RULES,
     data_paths,
     starting_weights,
     index,

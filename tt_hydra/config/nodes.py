@@ -1,0 +1,37 @@
+"""What rules ask about a node of the settings' spec."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tt_hydra.component import TARGET
+from tt_hydra.config import signature
+from tt_hydra.config.problems import Problem
+
+Spec = Mapping[str, Any]
+Rule = Callable[[Spec], Iterator[Problem]]
+
+
+def changed(node: Spec, usual: str) -> str | None:
+    """What differs in a node from a group's default option: ``""`` for another class, ``.key`` for a value, None where nothing does."""
+    cls = signature.find_class(str(node[TARGET]))
+    if cls is None or cls.target != usual:
+        return ""
+    known = signature.fields(cls)
+    return next((f".{key}" for key, value in node.items() if key != TARGET and signature.default(known[key]) != value), None)
+
+
+def name_of(node: Spec) -> str:
+    """The name of a component's class."""
+    return str(node[TARGET]).rpartition(".")[2]
+
+
+def constant(node: Spec, name: str) -> object:
+    """What the class of a component says about itself."""
+    cls = signature.find_class(str(node[TARGET]))
+    if cls is not None:
+        return signature.constant(cls, name)
+    module, _, class_name = str(node[TARGET]).rpartition(".")
+    return getattr(getattr(importlib.import_module(module), class_name), name, None)

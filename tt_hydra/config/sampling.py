@@ -1,0 +1,114 @@
+"""Rules between negatives, loss, curriculum, temperature and data. Pure functions of the settings' spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tt_hydra.component import TARGET
+from tt_hydra.config.nodes import Rule, Spec, constant, name_of
+from tt_hydra.config.problems import Problem
+
+BM25 = "tt_hydra.negatives.bm25.BM25"
+STEP = "tt_hydra.curriculum.step.Step"
+EASY_TO_HARD = "tt_hydra.curriculum.easy_to_hard.EasyToHard"
+TARGET_HARDNESS = "tt_hydra.curriculum.target_hardness.TargetHardness"
+LEARNED = "tt_hydra.temperature.learned.Learned"
+WINDOWS = ("window_start", "window_end", "easy", "hard")
+"""Keys of curricula that hold ranks (best, worst)."""
+
+
+def words(spec: Spec) -> Iterator[Problem]:
+    """Negatives by words where a side has none."""
+    if spec["negatives"][TARGET] != BM25:
+        return
+    data = spec["data"]
+    missing = [side for side, present in _texts(data).items() if not present]
+    if missing:
+        sides = " and the ".join(missing)
+        fix = "declare a feature of kind text, or use negatives=in_batch or uniform"
+        yield Problem("negatives", f"are found by words, but the {sides} of data={name_of(data).lower()} have no text; {fix}")
+
+
+def frequency(spec: Spec) -> Iterator[Problem]:
+    """An estimate that nobody reads."""
+    if spec["negatives"].get("frequency", "exact") != "exact" and constant(spec["loss"], "uses_log_q") is False:
+        fix = "leave it at exact, or choose loss=sampled_softmax"
+        yield Problem("negatives.frequency", f"has no effect: loss={name_of(spec['loss'])} does not correct for it; {fix}")
+
+
+def curriculum_and_negatives(spec: Spec) -> Iterator[Problem]:
+    """A curriculum of mined negatives without any, or beyond those that are kept."""
+    curriculum, negatives = spec["curriculum"], spec["negatives"]
+    windows = dict(_windows(curriculum))
+    if not windows and not _moves_pool(curriculum):
+        return
+    if constant(negatives, "has_pool") is not True:
+        name = name_of(negatives).lower()
+        fix = "choose negatives=bm25 or mined, or curriculum=none"
+        yield Problem("curriculum", f"has no effect: it moves share, ranks or margin of mined negatives, and {name} has none; {fix}")
+        return
+    last = negatives.get("last")
+    for key, (_, worst) in windows.items():
+        if last is not None and worst > last:
+            yield Problem(f"curriculum.{key}", f"reaches rank {worst}, but negatives.last={last} are kept; raise negatives.last")
+
+
+def curriculum_and_temperature(spec: Spec) -> Iterator[Problem]:
+    """A curriculum that moves or observes a temperature which the loss does not take, or which moves by itself."""
+    curriculum = spec["curriculum"]
+    loop = curriculum[TARGET] == TARGET_HARDNESS
+    factor = any(phase.get("temperature", 1.0) != 1.0 for phase in _phases(curriculum))
+    if (loop or factor) and constant(spec["loss"], "uses_temperature") is False:
+        fix = "choose loss=infonce or sampled_softmax, or curriculum=none"
+        what = "the effective number of negatives is that of a softmax" if loop else "it moves the temperature"
+        yield Problem("curriculum", f"has no effect: {what}, and loss={name_of(spec['loss'])} takes no temperature; {fix}")
+    elif loop and curriculum.get("by") == "temperature" and spec["temperature"][TARGET] == LEARNED:
+        fix = "the one undoes what the other does; choose temperature=constant"
+        yield Problem("temperature", f"is learned, and curriculum=target_hardness moves it too: {fix}", warning=True)
+
+
+def _moves_pool(curriculum: Spec) -> bool:
+    by_phase = any(phase.get("share", 1.0) != 1.0 or phase.get("margin") is not None for phase in _phases(curriculum))
+    return curriculum[TARGET] == EASY_TO_HARD or by_phase
+
+
+def _windows(curriculum: Spec) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The windows of a curriculum that are in use, by key."""
+    if curriculum[TARGET] == TARGET_HARDNESS and curriculum.get("by") != "window":
+        return
+    for key in WINDOWS:
+        if isinstance(curriculum.get(key), (tuple, list)):
+            yield key, curriculum[key]
+    for at, phase in enumerate(_phases(curriculum)):
+        if isinstance(phase.get("window"), (tuple, list)):
+            yield f"phases[{at}].window", phase["window"]
+
+
+def _phases(curriculum: Spec) -> list[Mapping[str, Any]]:
+    return [phase for phase in curriculum.get("phases", ()) if isinstance(phase, Mapping)] if curriculum[TARGET] == STEP else []
+
+
+def _texts(data: Spec) -> dict[str, bool]:
+    """Whether each side has a text, where the declaration of a source says it."""
+    interactions = data.get("interactions")
+    if isinstance(interactions, Mapping):
+        queries, items = data.get("queries") or {}, data.get("items") or {}
+        asked = interactions.get("text") is not None or _has_text(queries.get("features")) or _has_text(interactions.get("context"))
+        return {"queries": asked, "items": _has_text(items.get("features"))}
+    if "item_features" in data:
+        return {
+            "queries": _has_text(data.get("query_features")) or _has_text(data.get("context")),
+            "items": _has_text(data["item_features"]),
+        }
+    vectors = str(data[TARGET]) == "tt_hydra.data.vectors.Vectors"
+    return {"queries": not vectors, "items": not vectors}
+
+
+def _has_text(features: Any) -> bool:
+    values = features.values() if isinstance(features, Mapping) else ()
+    return any((value.get("kind") if isinstance(value, Mapping) else value) == "text" for value in values)
+
+
+RULES: tuple[Rule, ...] = (words, frequency, curriculum_and_negatives, curriculum_and_temperature)
+"""In the order in which their problems are told."""
