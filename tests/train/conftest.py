@@ -23,7 +23,7 @@ from tt_hydra.train.module import Objective
 from tt_hydra.train.optimizer import AdamW
 from tt_hydra.train.settings import TrainSettings
 
-OBJECTIVE = ("loss", "temperature", "optimizer")
+OBJECTIVE = ("loss", "temperature", "optimizer", "screen", "curriculum")
 
 
 def towers_for(dataset: Dataset, seed: int = 0, dropout: float = 0.2, tower: TowerSpec | None = None) -> TwoTower:

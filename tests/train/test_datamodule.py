@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
 
 from tt_hydra.contracts import Batch
+from tt_hydra.errors import ConfigError
+from tt_hydra.negatives.in_batch import InBatch
+from tt_hydra.negatives.queue import Queue
 from tt_hydra.negatives.uniform import Uniform
-from tt_hydra.train.datamodule import BatchModule, num_batches
+from tt_hydra.train import datamodule
+from tt_hydra.train.datamodule import BatchModule, EpochBatches, num_batches
 from tt_hydra.train.fit import TrainingJob
+from tt_hydra.train.guide import GuideVectors, guide_vectors
 
 
 def batches(job: TrainingJob, epoch: int, rank: int = 0, ranks: int = 1) -> list[Batch]:
-    module = BatchModule(job.dataset, job.sampler, job.settings.batch_size, job.seed)
+    module = BatchModule(EpochBatches(dataset=job.dataset, sampler=job.sampler, batch_size=job.settings.batch_size, seed=job.seed))
     trainer: Any = SimpleNamespace(current_epoch=epoch, global_rank=rank, world_size=ranks)
     module.trainer = trainer
     loader = module.train_dataloader()
@@ -64,3 +73,90 @@ def test_an_in_batch_item_weighs_as_often_as_the_whole_batch_holds_it(make_job: 
         size = len(batch.positive) * ranks
         expected = 1 - (1 - share[batch.item_rows]) ** size
         torch.testing.assert_close(batch.log_q.double().exp(), expected, rtol=0.005, atol=1e-6)  # unseen items take a little of each share
+
+
+def epoch_of(job: TrainingJob, **changes: Any) -> EpochBatches:
+    return EpochBatches(dataset=job.dataset, sampler=job.sampler, batch_size=job.settings.batch_size, seed=job.seed, **changes)
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("next-batch")]
+
+
+def test_batches_that_are_made_beside_the_steps_are_the_same(make_job: Callable[..., TrainingJob]) -> None:
+    job = make_job(negatives=Uniform(num_negatives=20))
+    for one, other in zip(epoch_of(job), epoch_of(job, prefetch=True), strict=True):
+        assert one.item_rows.equal(other.item_rows)
+        assert one.log_q.equal(other.log_q)
+    assert not threads()
+
+
+def test_an_error_beside_a_step_comes_out_at_the_next(make_job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job()
+    calls = iter([datamodule.batches.assemble])
+
+    def assemble(*arguments: Any) -> Batch:
+        made = next(calls, None)
+        if made is None:
+            raise OSError("the disk is gone")
+        return made(*arguments)
+
+    monkeypatch.setattr(datamodule.batches, "assemble", assemble)
+    loader = iter(epoch_of(job, prefetch=True))
+    next(loader)
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(loader)
+    assert not threads()
+
+
+def test_a_loader_that_is_left_leaves_no_thread(make_job: Callable[..., TrainingJob]) -> None:
+    loader = iter(epoch_of(make_job(), prefetch=True))
+    next(loader)
+    assert threads()
+    loader.close()  # type: ignore[attr-defined]  # a generator, which an interrupt closes
+    assert not threads()
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_queue_counts_the_positives_that_it_holds(make_job: Callable[..., TrainingJob], ranks: int) -> None:
+    """288 pairs in 3 batches of 96: presence among the step's positives and the last 150 before it."""
+    job = make_job(negatives=Queue(memory=150))
+    asked: list[int] = []
+    sampler: Any = SimpleNamespace(in_batch=True, memory=150, draw=job.sampler.draw)
+    sampler.log_presence = lambda rows, batch: asked.append(batch) or job.sampler.log_presence(rows, batch)
+    for epoch in (0, 1):
+        list(replace(epoch_of(job, epoch=epoch, world_size=ranks), sampler=sampler))
+    assert asked == [96, 96 + 96, 96 + 150, 96 + 150, 96 + 150, 96 + 150]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_frequencies_are_estimated_from_whole_batches_also_after_a_resumption(make_job: Callable[..., TrainingJob], ranks: int) -> None:
+    def presence(job: TrainingJob) -> list[float]:
+        return job.sampler.log_presence(np.arange(job.dataset.num_items), 10).tolist()
+
+    straight, resumed, whole = (make_job(batch_size=60, negatives=InBatch(frequency="streaming")) for _ in range(3))
+    template = epoch_of(straight, rank=ranks - 1, world_size=ranks)
+    for epoch in (0, 1, 2):
+        list(replace(template, epoch=epoch))
+    list(epoch_of(resumed, epoch=2, rank=ranks - 1, world_size=ranks))
+    assert presence(straight) == presence(resumed)
+    for epoch in (0, 1, 2):
+        list(epoch_of(whole, epoch=epoch))
+    assert (presence(whole) == presence(straight)) == (ranks == 1), "two ranks leave a pair out where a batch is odd"
+
+
+def test_a_guide_s_vectors_go_along_by_question_and_by_row(make_job: Callable[..., TrainingJob]) -> None:
+    job = make_job(negatives=Uniform(num_negatives=20))
+    view = job.dataset.training_view()
+    questions, items = (np.arange(2 * size, dtype=np.float32).reshape(size, 2) for size in (int(view.questions.max()) + 1, view.num_items))
+    batch = next(iter(epoch_of(job, guide=GuideVectors(questions, items, view.questions))))
+    assert batch.guide is not None
+    assert batch.guide[1][:, 0].tolist() == (2 * batch.item_rows).tolist()
+    index = datamodule.batches.epoch(len(job.dataset.train), 96, 1, 0, job.seed, 0)[0]
+    assert batch.guide[0][:, 0].tolist() == (2 * view.questions[index]).tolist()
+
+
+def test_a_guide_without_texts_is_refused(make_job: Callable[..., TrainingJob]) -> None:
+    screen: Any = SimpleNamespace(encoder=lambda: lambda texts: np.zeros((len(texts), 2), np.float32))
+    with pytest.raises(ConfigError, match="the query side has none: use screen=margin"):
+        guide_vectors(screen, make_job().dataset.training_view())

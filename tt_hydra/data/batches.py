@@ -65,7 +65,8 @@ def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, lo
         log_q=torch.from_numpy(log_presence(item_rows)),
         own=_own(drawn, inverse[:size], inverse[size:], len(keys)),
         weight=torch.from_numpy(train.weights[index]),
-        teacher=torch.full((size,), torch.nan),
+        teacher=torch.full((size,), torch.nan) if train.teacher is None else torch.from_numpy(train.teacher[index]),
+        labels={name: torch.from_numpy(values[index]) for name, values in train.labels.items()},
     )
 
 

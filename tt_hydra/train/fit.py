@@ -24,13 +24,19 @@ from torch.nn.parallel import DistributedDataParallel
 from tt_hydra.contracts import FittedSampler
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError, interruption
+from tt_hydra.index.build import build_index
+from tt_hydra.negatives.mined import FittedMined
+from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.callbacks import EpochBar, ItemTexts, OwnSignals
-from tt_hydra.train.datamodule import BatchModule, num_batches
+from tt_hydra.train.datamodule import BatchModule, EpochBatches, num_batches
 from tt_hydra.train.encode import refresh_item_text
+from tt_hydra.train.guide import guide_vectors
 from tt_hydra.train.loggers import LoggerSpec
+from tt_hydra.train.mining import Miner, Mining
 from tt_hydra.train.module import Objective, RetrievalModule
 from tt_hydra.train.precision import LIGHTNING_NAMES, Device, Precision
+from tt_hydra.train.queue import VectorQueue
 from tt_hydra.train.rank import is_follower, lead
 from tt_hydra.train.selection import AtomicCheckpointIO, CurvePoint, Selection, save_weights
 from tt_hydra.train.settings import TrainSettings
@@ -40,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 SUMMARY = "training.json"
+MINED = "mined"
 FEW_NEGATIVES = 1000
 UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError)
 """What torch raises for a damaged file."""
@@ -100,6 +107,7 @@ def fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
     if not is_follower():
         for leftover in (*folder.glob("best-*.safetensors"), *folder.glob("*.ckpt")):
             leftover.unlink()
+        shutil.rmtree(folder / MINED, ignore_errors=True)
 
 
 def _fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
@@ -147,8 +155,19 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
     _log_effective_batch(job, total_steps)
     if selection.stopped or len(selection.curves) >= job.settings.max_epochs:
         return
-    module = RetrievalModule(job.towers, job.objective, job.settings, total_steps, job.seed)
-    data = BatchModule(job.dataset, job.sampler, job.settings.batch_size, job.seed)
+    guide = guide_vectors(job.objective.screen, job.dataset.training_view())
+    queue = VectorQueue(job.sampler.memory, job.towers.dim, 0 if guide is None else guide.width) if job.sampler.memory else None
+    module = RetrievalModule(job.towers, job.objective, job.settings, total_steps, job.seed, queue)
+    template = EpochBatches(
+        dataset=job.dataset,
+        sampler=job.sampler,
+        batch_size=job.settings.batch_size,
+        seed=job.seed,
+        hardness=module.hardness,
+        guide=guide,
+        prefetch=job.settings.prefetch,
+    )
+    data = BatchModule(template)
     trainer = _trainer(job, selection, reporting)
     if resumed:
         logger.info("resuming the training after epoch %d of at most %d", len(selection.curves), job.settings.max_epochs)
@@ -192,7 +211,8 @@ def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl
     kind = DDPStrategy if settings.micro_batch_size is None else OwnReduction
     strategy = kind(find_unused_parameters=True, broadcast_buffers=False) if several else "auto"
     refresh = partial(refresh_item_text, dataset=job.dataset, batch_size=job.eval_batch_size, precision=job.precision)
-    callbacks: list[pl.Callback] = [OwnSignals(), *([EpochBar()] if reporting.progress_bar else []), ItemTexts(refresh), selection]
+    callbacks: list[pl.Callback] = [OwnSignals(), *([EpochBar()] if reporting.progress_bar else []), ItemTexts(refresh)]
+    callbacks += [*_mining(job, selection.folder), selection]
     for name in ("pytorch_lightning", "lightning_fabric.utilities.distributed"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return pl.Trainer(
@@ -214,6 +234,23 @@ def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl
         num_sanity_val_steps=0,
         default_root_dir=reporting.folder,
     )
+
+
+def _mining(job: TrainingJob, folder: Path) -> list[pl.Callback]:
+    """What gives a sampler of mined negatives its pools; it comes after the items' texts are fresh, before a checkpoint is saved."""
+    sampler = job.sampler
+    if not isinstance(sampler, FittedMined):
+        return []
+    build = partial(build_index, sampler.spec.index, NoQuantization(), metric=job.towers.metric, seed=job.seed)
+    miner = Miner(
+        dataset=job.dataset,
+        sampler=sampler,
+        build_index=build,
+        folder=folder / MINED,
+        batch_size=job.eval_batch_size,
+        precision=job.precision,
+    )
+    return [Mining(miner, num_batches(len(job.dataset.train), job.settings.batch_size))]
 
 
 class OwnReduction(DDPStrategy):

@@ -13,11 +13,14 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from tt_hydra.contracts import Batch, Loss, LossOutput, Temperature
+from tt_hydra.contracts import Batch, Curriculum, Hardness, Loss, LossOutput, Screen, ScreenSpec, Temperature
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.cache import GradientCache, average_gradients
+from tt_hydra.train.clock import StepClock
+from tt_hydra.train.figures import Means
 from tt_hydra.train.gather import gather, share_gradient, world_size
 from tt_hydra.train.optimizer import OptimizerSpec
+from tt_hydra.train.queue import VectorQueue
 from tt_hydra.train.settings import TrainSettings
 from tt_hydra.train.targets import targets_of
 
@@ -29,6 +32,8 @@ class Objective:
     loss: Loss
     temperature: Temperature
     optimizer: OptimizerSpec
+    screen: ScreenSpec | None = None
+    curriculum: Curriculum | None = None
 
 
 class RetrievalModule(pl.LightningModule):
@@ -36,32 +41,53 @@ class RetrievalModule(pl.LightningModule):
 
     Args:
         towers: the model.
-        objective: loss, temperature and optimizer.
+        objective: loss, temperature, optimizer, false-negative filter and curriculum.
         settings: schedule of the learning rate.
         total_steps: optimizer steps of the whole training; progress is the share of them that is done.
         seed: every step's randomness (dropout) is a function of it and of the step, so a resumed training repeats and skips nothing.
+        queue: of item vectors that serve as further negatives, or None.
+
+    Attributes:
+        clock: where the steps' time goes.
     """
 
-    def __init__(self, towers: TwoTower, objective: Objective, settings: TrainSettings, total_steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        towers: TwoTower,
+        objective: Objective,
+        settings: TrainSettings,
+        total_steps: int,
+        seed: int,
+        queue: VectorQueue | None = None,
+    ) -> None:
         super().__init__()
-        self.towers = towers
+        self.towers, self.queue = towers, queue
         self.temperature: nn.Module = objective.temperature.build()
         self.loss = objective.loss.build()
-        self._objective = objective
+        self.curriculum = None if objective.curriculum is None else objective.curriculum.build()
+        self._objective, self._settings = objective, settings
         for weight in self._loss_weights():
             weight.register_hook(_shared)  # type: ignore[no-untyped-call]
-        self._settings = settings
         self._cache = None if settings.micro_batch_size is None else GradientCache(towers, settings.micro_batch_size, self._autocast)
-        self._total_steps = total_steps
-        self._seed = seed
-        self._sums: dict[str, Tensor] = {}
-        self._steps = 0
+        self._total_steps, self._seed = total_steps, seed
+        self._ordered: dict[int, Hardness] = {}
+        self._means = Means()
+        self.clock = StepClock()
         self.last_loss = torch.tensor(math.nan)
 
     @property
     def progress(self) -> float:
         """Share of the optimizer steps that is done, in [0, 1]."""
-        return min(1.0, self.global_step / max(1, self._total_steps - 1))
+        return self._progress_at(self.global_step)
+
+    def _progress_at(self, step: int) -> float:
+        return min(1.0, step / max(1, self._total_steps - 1))
+
+    def hardness(self, step: int) -> Hardness:
+        """How hard the negatives of a step shall be, as the curriculum sees it now: asked when the step's batch is ordered."""
+        hardness = Hardness() if self.curriculum is None else self.curriculum(self._progress_at(step))
+        self._ordered[step] = hardness
+        return hardness
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Lightning moves only containers that it knows."""
@@ -69,20 +95,36 @@ class RetrievalModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seeds the generator of this step's device; ``torch.manual_seed`` takes a millisecond where there is no GPU."""
+        self.clock.passed("data")
         seed = hash((self._seed, self.global_step, self.global_rank)) % 2**63
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
+    def on_train_epoch_start(self) -> None:
+        """Starts the clock."""
+        self.clock.start(self.device)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """The step is done."""
+        self.clock.passed("optimizer")
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of the whole batch, over all ranks."""
+        hardness = self._ordered.pop(self.global_step, None) or self.hardness(self.global_step)
         queries, items = self._embed(batch)
-        temperature = self.temperature(self.progress)
+        self.clock.passed("forward")
+        temperature = self.temperature(self.progress) * hardness.temperature
         if world_size() > 1:
             queries, items, batch = gather(queries, items, batch)
             temperature = share_gradient(temperature)
-        output = self.loss(queries, items, targets_of(batch), temperature)
-        self._record(output, temperature)
+        candidates, extended = (items, batch) if self.queue is None else self.queue.extend(items, batch)
+        output = self.loss(queries, candidates, targets_of(extended, self._screen(queries, candidates, extended)), temperature)
+        if self.queue is not None:
+            self.queue.push(items, batch)
+        self._observe(output)
+        self._record(output, temperature, hardness)
+        self.clock.passed("loss")
         return output.loss * world_size()
 
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -97,11 +139,21 @@ class RetrievalModule(pl.LightningModule):
             self._cache.backward()
             if world_size() > 1:
                 average_gradients([parameter for parameter in self.parameters() if parameter.requires_grad])
+        self.clock.passed("backward")
 
     def _autocast(self) -> AbstractContextManager[object]:
         return self.trainer.precision_plugin.train_step_context()
 
-    def _record(self, output: LossOutput, temperature: Tensor) -> None:
+    def _screen(self, queries: Tensor, items: Tensor, batch: Batch) -> Screen | None:
+        spec = self._objective.screen
+        return None if spec is None else spec.build(queries, items, batch.guide, batch.positive)
+
+    def _observe(self, output: LossOutput) -> None:
+        """Tells a curriculum that asks how many negatives pushed; it waits for the device to know."""
+        if self.curriculum is not None and self._objective.curriculum is not None and self._objective.curriculum.observes:
+            self.curriculum.observe(float(output.effective_negatives), self.progress)
+
+    def _record(self, output: LossOutput, temperature: Tensor, hardness: Hardness) -> None:
         values = {
             "loss": output.loss,
             "temperature": temperature,
@@ -109,10 +161,9 @@ class RetrievalModule(pl.LightningModule):
             "hardest_negative_similarity": output.hardest_negative_similarity,
             "effective_negatives": output.effective_negatives,
             **output.parts,
+            **_told(hardness, output.loss),
         }
-        for name, value in values.items():
-            self._sums[name] = value.detach() + self._sums.get(name, 0.0)
-        self._steps += 1
+        self._means.add(values)
         self.last_loss = output.loss.detach()
         if self.loggers:
             numbers = torch.stack([value.detach().float() for value in values.values()]).tolist()
@@ -124,10 +175,8 @@ class RetrievalModule(pl.LightningModule):
             logger.log_metrics({"epoch": self.current_epoch, **figures}, step=step)
 
     def take_epoch_means(self) -> dict[str, float]:
-        """Means of what the steps recorded since the last call."""
-        means = {name: float(total) / self._steps for name, total in self._sums.items()}
-        self._sums, self._steps = {}, 0
-        return means
+        """Means of what the steps recorded since the last call, and each part's share of their time."""
+        return {**self._means.take(), **self.clock.take_shares()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer over the towers, a learned temperature and a loss' weights (never decayed), with warm-up and decay per step."""
@@ -160,3 +209,11 @@ class RetrievalModule(pl.LightningModule):
 def _shared(gradient: Tensor) -> Tensor:
     """The part of one rank, where every rank has the whole loss."""
     return gradient / world_size()
+
+
+def _told(hardness: Hardness, like: Tensor) -> dict[str, Tensor]:
+    """What a curriculum asks for, as far as it asks for anything."""
+    first, last = hardness.window or (None, None)
+    share = None if hardness == Hardness() else hardness.share
+    asked = {"share": share, "window_first": first, "window_last": last, "margin": hardness.margin}
+    return {f"negatives_{name}": like.new_tensor(float(value)) for name, value in asked.items() if value is not None}

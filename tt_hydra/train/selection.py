@@ -52,7 +52,7 @@ class Selection(pl.Callback):
     """
 
     def __init__(self, folder: Path, validate: Validate | None, monitor: str, patience: int | None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._validate = validate
         self._monitor = monitor
         self._patience = patience
@@ -81,7 +81,7 @@ class Selection(pl.Callback):
         return True
 
     def _weights_of(self, epoch: int) -> Path:
-        return self._folder / f"best-{epoch}.safetensors"
+        return self.folder / f"best-{epoch}.safetensors"
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training must know."""
@@ -114,7 +114,7 @@ class Selection(pl.Callback):
         if figures:
             pl_module.write_figures(figures, trainer.global_step - 1)
         self._select(trainer, pl_module.towers, figures)
-        trainer.save_checkpoint(self._folder / "last.ckpt")
+        trainer.save_checkpoint(self.folder / "last.ckpt")
         self._forget_worse(trainer)
         trainer.should_stop = trainer.should_stop or self.stopped
         logger.info(_line(self.curves[-1], self._monitor))
@@ -129,7 +129,7 @@ class Selection(pl.Callback):
 
     def _forget_worse(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero:
-            for path in self._folder.glob("best-*.safetensors"):
+            for path in self.folder.glob("best-*.safetensors"):
                 if path != self.best_path:
                     path.unlink()
 

@@ -17,6 +17,7 @@ class TrainSettings:
         batch_size: effective batch: queries per optimizer step, over all devices together.
         micro_batch_size: rows of one side that a device embeds at once; null for all. A smaller one needs less memory and embeds everything
             twice; gradients are the same, and so is the number of negatives.
+        prefetch: whether a thread makes the next batch while a step runs.
         devices: number of processes (CPU) or GPUs.
         accelerator: ``auto`` takes a GPU where there is one.
         strategy: ``ddp`` for several devices; ``auto`` chooses.
@@ -34,6 +35,7 @@ class TrainSettings:
     max_epochs: int = 25
     batch_size: int = 1024
     micro_batch_size: int | None = None
+    prefetch: bool = False
     devices: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     strategy: Literal["auto", "ddp"] = "auto"

@@ -7,6 +7,7 @@ from pathlib import Path
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.resolved import Compute
+from tt_hydra.tower.lora import training
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.align import align
 from tt_hydra.train.fit import Reporting, TrainingJob, fit
@@ -22,7 +23,13 @@ def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Co
         towers=towers,
         dataset=dataset,
         sampler=settings.negatives.fit(dataset.training_view()),
-        objective=Objective(loss=settings.loss, temperature=settings.temperature, optimizer=settings.optimizer),
+        objective=Objective(
+            loss=settings.loss,
+            temperature=settings.temperature,
+            optimizer=settings.optimizer,
+            screen=settings.screen,
+            curriculum=settings.curriculum,
+        ),
         settings=settings.train,
         seed=settings.seed,
         device=compute.device,
@@ -31,5 +38,6 @@ def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Co
         eval_batch_size=settings.runtime.embed_batch_size,
     )
     reporting = Reporting(folder=settings.runtime.run_dir, logger=settings.logger, progress_bar=settings.runtime.progress_bar)
-    align(job, folder)
-    fit(job, folder, reporting)
+    with training(towers, settings.seed):
+        align(job, folder)
+        fit(job, folder, reporting)
