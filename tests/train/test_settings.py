@@ -59,3 +59,17 @@ def test_the_hyper_parameters_reach_the_optimizer_and_a_group_keeps_its_own() ->
     sgd = SGD(lr=0.1, momentum=0.3).build([{"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.5, "weight_decay": 0.25}])
     assert isinstance(sgd, torch.optim.SGD)
     assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["lr"]) == (0.3, 0.5)
+
+
+def test_adamw_on_a_cpu_is_one_kernel_with_the_plain_result() -> None:
+    found = []
+    for fused in (True, False):
+        parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        group = [{"params": [parameter], "lr": 0.1, "weight_decay": 0.2}]
+        optimizer = AdamW().build(group) if fused else torch.optim.AdamW(group, fused=False)
+        assert bool(optimizer.defaults["fused"]) is fused
+        for step in range(3):
+            parameter.grad = torch.tensor([0.5, -0.1 * step])
+            optimizer.step()
+        found.append(parameter.detach())
+    torch.testing.assert_close(found[0], found[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -10,9 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tt_hydra.contracts import Padded, Pooling
+from tt_hydra.tower.packed import PackedBert, packs, unpacked
 from tt_hydra.tower.pretrained import save_config
 from tt_hydra.tower.spec import TextEncoder
 
+logger = logging.getLogger(__name__)
+
+TOKENS_AT_A_TIME = 8192
+"""Packed tokens that are encoded together: their activations should stay in the cache."""
 ROWS_AT_A_TIME = {"cpu": 64}
 """Texts of similar length that are encoded together, by device type."""
 ROWS_AT_A_TIME_ELSEWHERE = 512
@@ -21,8 +27,9 @@ ROWS_AT_A_TIME_ELSEWHERE = 512
 class Transformer(TextEncoder):
     """Token vectors of a pretrained encoder, pooled.
 
-    Texts are sorted by length and encoded in groups that are padded to their own longest, so that a long text does not make the
-    short ones costly. Tokens are moved to the front first: position numbers do not depend on where the padding stood.
+    On a CPU a BERT encodes tokens without padding (``tt_hydra.tower.packed``). Elsewhere, and with other encoders, texts are sorted
+    by length and encoded in groups that are padded to their own longest, so that a long text does not make the short ones costly.
+    Tokens are moved to the front first: position numbers do not depend on where the padding stood.
 
     Args:
         encoder: a model of ``transformers``.
@@ -45,6 +52,8 @@ class Transformer(TextEncoder):
         self.trained = frozen_layers is not None
         self._freeze(frozen_layers)
         self.train()
+        if not packs(encoder):
+            logger.info("texts are padded to be encoded: the forward without padding does not know %s", type(encoder).__name__)
 
     def forward(self, tokens: Padded) -> Tensor:
         """Vectors ``(rows, width)``; zeros for a text without tokens."""
@@ -55,10 +64,27 @@ class Transformer(TextEncoder):
         order = lengths.argsort(descending=True, stable=True)
         front = (~tokens.mask).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]
         ids, mask = tokens.ids.gather(1, front)[order], tokens.mask.gather(1, front)[order]
+        pooled = self._packed(ids, mask) if ids.device.type == "cpu" and packs(self.encoder) else self._padded(ids, mask)
+        return functional.embedding(order.argsort(), torch.cat(pooled))
+
+    def _packed(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
+        """Vectors of texts sorted by falling length, in groups of about as many tokens."""
+        encode = PackedBert(self.encoder)
+        pooled, start = [], 0
+        lengths = mask.sum(dim=1)
+        for count in _groups(lengths.tolist()):
+            rows = slice(start, start + count)
+            mask_of_group = mask[rows, : max(int(lengths[start]), 1)]
+            ids_of_group = ids[rows, : mask_of_group.shape[1]]
+            vectors = encode(ids_of_group[mask_of_group], lengths[rows].tolist())
+            pooled.append(self.pool(unpacked(vectors, mask_of_group), mask_of_group))
+            start += count
+        return pooled
+
+    def _padded(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         ids = ids.masked_fill(~mask, getattr(self.encoder.config, "pad_token_id", None) or 0)
         size = ROWS_AT_A_TIME.get(ids.device.type, ROWS_AT_A_TIME_ELSEWHERE)
-        pooled = [self._group(*group) for group in zip(torch.split(ids, size), torch.split(mask, size), strict=True)]
-        return functional.embedding(order.argsort(), torch.cat(pooled))
+        return [self._group(*group) for group in zip(torch.split(ids, size), torch.split(mask, size), strict=True)]
 
     def _group(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Vectors of texts sorted by falling length."""
@@ -90,6 +116,18 @@ class Transformer(TextEncoder):
             parameter.requires_grad = layers is not None and (layers == 0 or depths[name] > layers)
         for parameter in self.pool.parameters():
             parameter.requires_grad = self.trained
+
+
+def _groups(lengths: list[int]) -> list[int]:
+    """How many neighbours to encode together, ``TOKENS_AT_A_TIME`` or a text more; texts without tokens are in the last group."""
+    counts, tokens = [0], 0
+    for length in lengths:
+        if tokens >= TOKENS_AT_A_TIME and length:
+            counts.append(0)
+            tokens = 0
+        counts[-1] += 1
+        tokens += length
+    return counts
 
 
 def layer_count(encoder: Any) -> int:

@@ -41,8 +41,14 @@ class AdamW:
         _check_rates(self.lr, self.weight_decay)
 
     def build(self, groups: ParameterGroups) -> Optimizer:
-        """The optimizer over groups that carry their own ``lr`` and ``weight_decay``."""
-        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
+        """The optimizer over groups that carry their own ``lr`` and ``weight_decay``.
+
+        On a CPU it is the fused kernel, one pass over memory. On a GPU that would unscale gradients itself, and Lightning then refuses
+        to clip them in half precision.
+        """
+        fused = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
+        rates = {"lr": self.lr, "weight_decay": self.weight_decay}
+        return torch.optim.AdamW(groups, **rates, betas=self.betas, eps=self.eps, fused=fused or None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

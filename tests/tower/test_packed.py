@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
+
+from tt_hydra.contracts import Padded
+from tt_hydra.pooling.mean import Mean
+from tt_hydra.tower import pretrained, transformer
+from tt_hydra.tower.packed import PackedBert, packs, unpacked
+from tt_hydra.tower.packed_attention import runs_of
+from tt_hydra.tower.transformer import Transformer
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40,
+    "max_position_embeddings": 32,
+}  # fmt: skip
+LENGTHS = [17, 9, 9, 9, 4, 1, 1]
+
+
+def encoder_of(kind: str, **changes: Any) -> Any:
+    torch.manual_seed(0)
+    config, model = {"bert": (BertConfig, BertModel), "roberta": (RobertaConfig, RobertaModel)}[kind]
+    encoder = model(config(**{**SIZES, **changes}), add_pooling_layer=False).eval()
+    for parameter in encoder.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return encoder
+
+
+def sequences() -> tuple[Tensor, Tensor]:
+    """Token ids and mask, ``(rows, longest)``; ids of padding are the padding's."""
+    mask = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
+    ids = torch.randint(3, 50, mask.shape, generator=torch.Generator().manual_seed(1))
+    return ids, mask
+
+
+def padded_forward(encoder: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    filled = ids.masked_fill(~mask, encoder.config.pad_token_id)
+    return encoder(input_ids=filled, attention_mask=mask.long()).last_hidden_state[mask]
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
+def test_vectors_and_gradients_are_those_of_the_padded_forward(kind: str, activation: str) -> None:
+    encoder = encoder_of(kind, hidden_act=activation)
+    ids, mask = sequences()
+    weights = torch.randn(int(mask.sum()), 24, generator=torch.Generator().manual_seed(2))
+    found = []
+    for vectors in (padded_forward(encoder, ids, mask), PackedBert(encoder)(ids[mask], LENGTHS)):
+        encoder.zero_grad()
+        (vectors * weights).sum().backward()
+        found.append((vectors, {name: parameter.grad.clone() for name, parameter in encoder.named_parameters()}))
+    (expected, gradients), (vectors, packed_gradients) = found
+    torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=1e-5)
+    for name, gradient in gradients.items():
+        assert (packed_gradients[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-4, name
+    with torch.inference_mode():
+        torch.testing.assert_close(PackedBert(encoder)(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_bfloat16_stays_close(tiny_bert: Path) -> None:
+    encoder = encoder_of("bert")
+    ids, mask = sequences()
+    expected = padded_forward(encoder, ids, mask)
+    for mode in (torch.inference_mode(), contextlib.nullcontext()):
+        with mode, torch.autocast("cpu", torch.bfloat16):
+            vectors = PackedBert(encoder)(ids[mask], LENGTHS)
+        assert vectors.dtype is torch.bfloat16
+        assert torch.cosine_similarity(vectors.float(), expected).min() > 0.99
+
+
+def test_other_linear_layers_are_called_as_they_are() -> None:
+    class Doubled(nn.Linear):
+        def forward(self, vectors: Tensor) -> Tensor:
+            return super().forward(vectors) * 2
+
+    encoder = encoder_of("bert")
+    for layer in encoder.encoder.layer:
+        layer.attention.self.query.__class__ = Doubled
+    ids, mask = sequences()
+    expected = padded_forward(encoder, ids, mask)
+    torch.testing.assert_close(PackedBert(encoder)(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
+    with torch.inference_mode():
+        torch.testing.assert_close(PackedBert(encoder)(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_attention_drops_the_same_weights_forward_and_backward() -> None:
+    encoder = encoder_of("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.3).double().train()
+    ids, mask = sequences()
+    table = encoder.embeddings.word_embeddings.weight
+
+    def loss(change: float) -> Tensor:
+        torch.manual_seed(5)
+        with torch.no_grad():
+            table[7] += change
+        try:
+            return PackedBert(encoder)(ids[mask], LENGTHS).pow(2).sum()
+        finally:
+            with torch.no_grad():
+                table[7] -= change
+
+    encoder.zero_grad()
+    loss(0.0).backward()
+    slope = (loss(1e-5) - loss(-1e-5)) / 2e-5
+    torch.testing.assert_close(table.grad[7].sum(), slope.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_unpacked_puts_zeros_where_there_is_no_token() -> None:
+    mask = torch.tensor([[True, True], [True, False], [False, False]])
+    vectors = torch.tensor([[1.0], [2.0], [3.0]], requires_grad=True)
+    result = unpacked(vectors, mask)
+    assert result.squeeze(2).tolist() == [[1, 2], [3, 0], [0, 0]]
+    (result * torch.arange(6.0).view(3, 2, 1)).sum().backward()
+    assert vectors.grad.flatten().tolist() == [0, 1, 2]
+
+
+def test_runs_are_neighbours_of_one_length() -> None:
+    assert runs_of([5, 2, 2, 0, 0]) == [(0, 1, 5), (5, 2, 2)]
+    assert runs_of([]) == []
+
+
+def test_groups_and_empty_texts_change_nothing(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Transformer(pretrained.load_encoder(str(tiny_bert)), Mean(), 0, 1.0, 1.0).eval()
+    lengths = torch.tensor([3, 0, 7, 1, 0, 7])
+    tokens = Padded(torch.randint(5, 30, (6, 7)), torch.arange(7) < lengths[:, None])
+    together = text(tokens)
+    assert together[1].abs().sum() == together[4].abs().sum() == 0
+    for size in (1, 8):
+        monkeypatch.setattr(transformer, "TOKENS_AT_A_TIME", size)
+        torch.testing.assert_close(text(tokens), together, atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(transformer, "packs", lambda _: False)
+    torch.testing.assert_close(text(tokens), together, atol=1e-5, rtol=1e-5)
+
+
+def test_other_architectures_are_padded_and_it_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    encoder = DistilBertModel(DistilBertConfig(vocab_size=50, dim=24, n_layers=1, n_heads=4, hidden_dim=40, max_position_embeddings=32))
+    assert not packs(encoder)
+    assert not packs(encoder_of("bert", is_decoder=True))
+    with caplog.at_level("INFO"):
+        text = Transformer(encoder, Mean(), 0, 1.0, 1.0).eval()
+    assert "does not know DistilBertModel" in caplog.text
+    ids, mask = sequences()
+    expected = Mean().build(24)(encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state, mask)
+    torch.testing.assert_close(text(Padded(ids, mask)), expected, atol=1e-5, rtol=1e-5)
