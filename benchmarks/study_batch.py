@@ -1,4 +1,4 @@
-"""Batch size x hard negatives, questions for command-line pages (shape of DPR's table 3): in-batch alone, and one or four of BM25 besides."""
+"""Batch size x hard negatives, questions for command-line pages (shape of DPR's table 3): in-batch alone, and with one or four of BM25."""
 
 from __future__ import annotations
 
