@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from tt_hydra.config import signature
 from tt_hydra.config.build import build
+from tt_hydra.config.compose import compose, make_loader
 from tt_hydra.config.paths import PACKAGE, config_dir
 from tt_hydra.errors import ConfigError
 from tt_hydra.pipeline.settings import RunSettings
@@ -34,6 +36,9 @@ COMPANIONS = {
 
 def node_of(path: Path) -> dict[str, object]:
     content = yaml.safe_load((CONF / path).read_text(encoding="utf-8")) or {}
+    if "defaults" in content and "_target_" in content:
+        config, _ = compose(make_loader(), "run", [f"{path.parts[0]}={path.stem}"])
+        return OmegaConf.to_container(config[path.parts[0]], resolve=True)
     return content.get(path.parts[0], content) or {}
 
 

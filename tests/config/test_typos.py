@@ -125,7 +125,7 @@ def test_values_of_the_wrong_type(told):
     problems = told(*WRONG_VALUES)
     assert sorted(problems) == sorted(f"{override.partition('=')[0].lstrip('~')}: {text}" for override, text in WRONG_VALUES.items())
     assert told("tower.hidden_dims=[64,x]") == ["tower.hidden_dims[1]: must be a whole number, got 'x'"]
-    assert told("loss=null") == ["loss: has no option 'null'; there are infonce, sampled_softmax"]
+    assert told("quantization=null") == ["quantization: has no option 'null'; there are binary, fp16, int8, none, opq, pca, pq"]
 
 
 def test_values_take_the_form_of_their_fields(look, tmp_path, monkeypatch):
@@ -169,7 +169,8 @@ def test_an_index_of_the_wrong_kind(told):
 def test_a_component_of_ones_own(told, tmp_path, monkeypatch):
     (tmp_path / "my_losses.py").write_text(
         "class Mine:\n    uses_temperature = False\n    uses_log_q = False\n"
-        "    def __init__(self, margin, scale=1.0): ...\n    def __call__(self, queries, items, targets, temperature): ...\n    def build(self): ...\n"
+        "    def __init__(self, margin, scale=1.0): ...\n    def __call__(self, queries, items, targets, temperature): ...\n"
+        "    def build(self): ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "loss").mkdir()

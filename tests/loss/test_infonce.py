@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
-from loss_cases import excluded_of, targets_of
+from loss_cases import errors_against, excluded_of, negatives_of, targets_of
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tt_hydra.contracts import Targets
 from tt_hydra.errors import ConfigError
 from tt_hydra.loss.infonce import InfoNCE
+from tt_hydra.loss.tiles import LEAST_ROWS
 
 QUERIES = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 ITEMS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -83,6 +87,52 @@ def test_two_sides_are_the_mean_of_both_directions() -> None:
     tau = torch.tensor(0.7)
     expected = (InfoNCE()(queries, items, batch, tau).loss.item() + brute_force_item_side(queries, items, batch, 0.7)) / 2
     assert InfoNCE(symmetric=True)(queries, items, batch, tau).loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+def direction(scores: Tensor, targets: Targets, negative: Tensor) -> Tensor:
+    own = scores.gather(1, targets.positive[:, None]).squeeze(1)
+    kept = negative.any(1)
+    losses = scores.masked_fill(~negative, -torch.inf).logsumexp(1).logaddexp(own) - own
+    weight = targets.weight.double()[kept]
+    return (weight * losses[kept]).sum() / weight.sum()
+
+
+def plain(symmetric: bool) -> Callable[[Tensor, Tensor, Targets, Tensor], Tensor]:
+    def whole(queries: Tensor, items: Tensor, targets: Targets, temperature: Tensor) -> Tensor:
+        forward = direction(queries @ items.T / temperature, targets, negatives_of(targets))
+        if not symmetric:
+            return forward
+        positive = targets.positive
+        negative = ~excluded_of(targets)[:, positive].T & (positive[:, None] != positive)
+        other = dataclasses.replace(targets, positive=torch.arange(len(positive)))
+        return (forward + direction(items[positive] @ queries.T / temperature, other, negative)) / 2
+
+    return whole
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_tiles_equal_the_dense_matrix(symmetric: bool) -> None:
+    assert max(errors_against(InfoNCE(symmetric=symmetric), plain(symmetric))) < 1e-5
+
+
+def test_the_item_side_needs_room_for_a_tile_only() -> None:
+    """Every query knows every item, and all have the same positive."""
+    batch, biggest = 300, 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal biggest
+            result = func(*args, **(kwargs or {}))
+            tensors = [each for each in (result if isinstance(result, tuple) else (result,)) if isinstance(each, Tensor)]
+            biggest = max([biggest, *(each.numel() for each in tensors)])
+            return result
+
+    known = torch.cartesian_prod(torch.arange(batch), torch.arange(5))
+    targets = Targets.plain(torch.randint(0, 600, (batch,)), 600, known=known)
+    queries, items = torch.randn(batch, 4, requires_grad=True), torch.randn(600, 4, requires_grad=True)
+    with Watch():
+        InfoNCE(symmetric=True, chunk_size=1)(queries, items, targets, TAU).loss.backward()
+    assert biggest == LEAST_ROWS * 600
 
 
 def test_chunk_size_is_checked() -> None:

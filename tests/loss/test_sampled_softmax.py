@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from loss_cases import open_targets
+from loss_cases import errors_against, negatives_of, open_targets
 from torch import Tensor
 
+from tt_hydra.contracts import Targets
 from tt_hydra.loss.infonce import InfoNCE
 from tt_hydra.loss.sampled_softmax import SampledSoftmax
 
@@ -88,6 +89,19 @@ def test_positive_left_out_has_the_gradient_of_the_paper() -> None:
     ours = SampledSoftmax(positive="left_out")(queries, items, targets, torch.tensor(0.6, dtype=torch.float64)).loss
     for mine, theirs in zip(torch.autograd.grad(ours, (queries, items)), torch.autograd.grad(paper, (queries, items)), strict=True):
         torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("positive", ["corrected", "left_out"])
+def test_tiles_equal_the_dense_matrix(positive: str) -> None:
+    def whole(queries: Tensor, items: Tensor, targets: Targets, temperature: Tensor) -> Tensor:
+        scores, negative = queries @ items.T / temperature, negatives_of(targets)
+        offset = targets.offset(slice(0, len(queries))).double()
+        corrected, column = (scores - offset).masked_fill(~negative, -torch.inf), targets.positive[:, None]
+        own = (scores if positive == "left_out" else scores - offset).gather(1, column).squeeze(1)
+        weight = targets.weight.double() * negative.any(1)
+        return (weight * (corrected.logsumexp(1).logaddexp(own) - own)).sum() / weight.sum()
+
+    assert max(errors_against(SampledSoftmax(positive=positive), whole)) < 1e-5
 
 
 def test_the_positives_probability_does_not_matter_where_it_is_left_out() -> None:
