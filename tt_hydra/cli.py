@@ -268,6 +268,15 @@ def _store(config: DictConfig, context: Context) -> None:
         print(f"{len(found)} entries, {sum(entry.bytes for entry in found) / 1e6:.1f} MB in {settings.outputs / 'store'}")
 
 
+def _export(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.export import ExportSettings, export  # noqa: PLC0415
+    from tt_hydra.report.exports import export_table  # noqa: PLC0415
+
+    exported = export(_settings(config, context, ExportSettings))
+    _show(export_table(exported))
+    print(exported.path)
+
+
 EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] = {
     "run": _run,
     "check": _check,
@@ -275,6 +284,7 @@ EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] 
     "embed": _embed,
     "evaluate": _evaluate,
     "store": _store,
+    "export": _export,
 }
 
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "embed": "tt_hydra.pipeline.embed.EmbedSettings",
     "evaluate": "tt_hydra.pipeline.evaluate.EvaluateBundleSettings",
     "store": "tt_hydra.pipeline.store.StoreSettings",
+    "export": "tt_hydra.pipeline.export.ExportSettings",
 }
 """The settings of each command, whose fields are the root nodes of its primary config; the first is meant where none is named."""
 

@@ -140,22 +140,52 @@ class Retriever:
         Raises:
             DataError: a column that is neither a feature nor one of the catalogue's.
         """
-        towers = self._require_towers()
+        towers = self.towers
         frame = self._item_frame(rows)
-        tokenizer = towers.tokenizers.get("item")
         vectors = np.empty((len(frame), self.bundle.manifest.dim), np.float32)
         for start in range(0, len(frame), BATCH):
-            features = self.bundle.featurizer.encode_items(frame[start : start + BATCH], tokenizer)
-            vectors[start : start + BATCH] = self._run(towers.embed_items, features)
+            vectors[start : start + BATCH] = self._run(towers.embed_items, self.item_features(frame[start : start + BATCH]))
         return vectors
+
+    def query_features(self, queries: Sequence[Query]) -> Features:
+        """What the query tower is given: encoded features of queries, none of them a ready-made vector.
+
+        Raises:
+            DataError: an unknown id, or an input that this model does not take.
+        """
+        rows = [self._records.row(query) for query in queries]
+        catalogue = self._catalogue if self._records.has_history else None
+        return self.bundle.featurizer.encode_queries(rows, catalogue, self.towers.tokenizers.get("query"))
+
+    def item_features(self, rows: ItemRows) -> Features:
+        """What the item tower is given: encoded features of items; see `embed_items`.
+
+        Raises:
+            DataError: a column that is neither a feature nor one of the catalogue's.
+        """
+        return self.bundle.featurizer.encode_items(self._item_frame(rows), self.towers.tokenizers.get("item"))
+
+    @property
+    def towers(self) -> TwoTower:
+        """The towers.
+
+        Raises:
+            BundleError: the vectors came ready-made, so there are none.
+        """
+        if self._towers is None:
+            raise BundleError("this bundle was made from ready-made vectors: it has no towers to embed with")
+        return self._towers
+
+    @property
+    def item_text(self) -> FloatArray | None:
+        """``(num_items, width)`` text vectors of the catalogue, where histories read them."""
+        text = None if self._towers is None else self._towers.item_text
+        return None if text is None else text.float().cpu().numpy()
 
     def _embed(self, queries: Sequence[Query]) -> FloatArray:
         if self._towers is None:
             return self._known(queries)
-        rows = [self._records.row(query) for query in queries]
-        catalogue = self._catalogue if self._records.has_history else None
-        features = self.bundle.featurizer.encode_queries(rows, catalogue, self._towers.tokenizers.get("query"))
-        return self._run(self._towers.embed_queries, features)
+        return self._run(self._towers.embed_queries, self.query_features(queries))
 
     def _known(self, queries: Sequence[Query]) -> FloatArray:
         for query in queries:
@@ -181,11 +211,6 @@ class Retriever:
             raise DataError(f"vector= has shape {values.shape}: {self.bundle.manifest.dim} finite numbers are needed")
         return values
 
-    def _require_towers(self) -> TwoTower:
-        if self._towers is None:
-            raise BundleError("this bundle was made from ready-made vectors: it has no towers to embed with")
-        return self._towers
-
     def _item_frame(self, rows: ItemRows) -> pl.DataFrame:
         features = [encoder.name for encoder in self.bundle.featurizer.items]
         frame = rows if isinstance(rows, pl.DataFrame) else pl.from_dicts(map(self._item, rows), infer_schema_length=None, strict=False)
@@ -202,7 +227,7 @@ class Retriever:
     @cached_property
     def _catalogue(self) -> Catalogue:
         """The items that histories name; their texts as token ids."""
-        catalogue, towers = self.bundle.load_catalogue(), self._require_towers()
+        catalogue, towers = self.bundle.load_catalogue(), self.towers
         if catalogue.table.text_names and not catalogue.table.tokens:
             return catalogue.tokenized(towers.tokenizers["item"])
         return catalogue

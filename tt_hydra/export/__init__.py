@@ -1,0 +1,3 @@
+"""Towers in other forms: ONNX graphs with flat named inputs, folders of sentence-transformers."""
+
+from __future__ import annotations
