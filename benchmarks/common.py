@@ -47,9 +47,8 @@ def run_ours(name: str, overrides: Sequence[str]) -> Path:
 
 
 def run_peer(script: str, *values: str) -> None:
-    """Runs ``benchmarks/peers/<script>`` in the peers' environment, making it first if it is missing."""
-    if not PEERS.exists():
-        subprocess.run(["make", "setup-peers"], check=True, cwd=ROOT)
+    """Runs ``benchmarks/peers/<script>`` in the peers' environment, making it first where it is missing or older than its list."""
+    subprocess.run(["make", "--silent", "setup-peers"], check=True, cwd=ROOT)
     subprocess.run([str(PEERS), str(ROOT / "benchmarks" / "peers" / script), *values], check=True)
 
 

@@ -38,7 +38,7 @@ class Static:
     model: str | None = None
     text_dim: int = 256
     max_length: int = 512
-    lr_scale: float = 3.0
+    lr_scale: float = 5.0
     feature_dim: int = 64
     hidden_dims: tuple[int, ...] = ()
     dropout: float = 0.1
