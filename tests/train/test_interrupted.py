@@ -17,6 +17,7 @@ from tt_hydra.loss.sampled_softmax import SampledSoftmax
 from tt_hydra.negatives.catalogue import Catalogue
 from tt_hydra.negatives.given import Given
 from tt_hydra.negatives.in_batch import InBatch
+from tt_hydra.negatives.mined import Mined
 from tt_hydra.negatives.popularity import Popularity
 from tt_hydra.negatives.queue import Queue
 from tt_hydra.negatives.uniform import Uniform
@@ -84,10 +85,12 @@ def assert_same(folder: Path, undisturbed: Path) -> None:
         {"negatives": Popularity(num_negatives=30), "optimizer": SGD(lr=0.5)},
         {"negatives": Given(per_query=1), "decay": "cosine"},
         {"negatives": Catalogue(), "split": "no_validation", "dropout": 0.5},
+        {"negatives": Mined(margin=None, refresh="asynchronous", unit="steps", every=2)},
+        {"negatives": Mined(margin=0.99, every=2)},
         {"negatives": Queue(memory=150, frequency="streaming"), "loss": SampledSoftmax()},
         {"curriculum": TargetHardness(start=40, end=10, gain=0.5), "prefetch": True, "micro_batch_size": 40},
     ],
-    ids=["in_batch", "uniform", "popularity", "given", "catalogue", "queue", "closed loop"],
+    ids=["in_batch", "uniform", "popularity", "given", "catalogue", "mined beside", "mined between", "queue", "closed loop"],
 )
 def test_broken_off_in_each_epoch(train: Train, tmp_path: Path, changes: dict[str, Any]) -> None:
     undisturbed = train(**changes)

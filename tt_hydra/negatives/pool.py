@@ -12,6 +12,8 @@ from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
 from tt_hydra.negatives.frequency import log_presence
 
+NO_CHANGE = Hardness()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolRule:
@@ -133,8 +135,8 @@ def draw_own(
     hardness = request.hardness
     first, last = hardness.window or (rule.first, rule.last)
     owner, place = pool.between(questions, first, last)
-    allowed = _allowed(pool.scores[place], pool.positives_of(questions, request.positives)[owner], rule, hardness)
-    owner, place = owner[allowed], place[allowed]
+    free = allowed(pool.scores[place], pool.positives_of(questions, request.positives)[owner], rule, hardness)
+    owner, place = owner[free], place[free]
     width = np.bincount(owner, minlength=len(questions))
     wanted = min(max(hardness.share, 0.0), 1.0) * rule.per_query
     count = int(wanted) + (generator.random(len(questions)) < wanted % 1)
@@ -156,7 +158,7 @@ def pair_keys(rows: Ragged, num_items: int) -> IntArray:
     return question * num_items + rows.values.astype(np.int64)
 
 
-def _allowed(scores: FloatArray, positive: FloatArray, rule: PoolRule, hardness: Hardness) -> BoolArray:
+def allowed(scores: FloatArray, positive: FloatArray, rule: PoolRule, hardness: Hardness = NO_CHANGE) -> BoolArray:
     """Which candidates keep their distance from the positive; where its score is not known, all."""
     ratio = rule.ratio if hardness.margin is None else hardness.margin
     limit = np.full(len(scores), np.inf, np.float32)

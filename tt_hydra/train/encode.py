@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tt_hydra.contracts import FloatArray, IntArray, Ragged
+from tt_hydra.contracts import FloatArray, IntArray, Ragged, Split
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.precision import Precision, autocast
@@ -18,15 +18,20 @@ from tt_hydra.train.precision import Precision, autocast
 
 @contextmanager
 def evaluating(towers: TwoTower, precision: Precision) -> Iterator[torch.device]:
-    """Dropout off and no gradient; the mode and the random state come back afterwards. Yields the device of the weights."""
-    training, state, device = towers.training, torch.get_rng_state(), next(towers.parameters()).device
+    """Dropout off and no gradient; the mode and the random state come back afterwards. Yields the device of the weights.
+
+    Towers that are in evaluation already use no random numbers; the state is left alone, so that a thread may embed beside a training.
+    """
+    training, device = towers.training, next(towers.parameters()).device
+    state = torch.get_rng_state() if training else None
     towers.eval()
     try:
         with torch.inference_mode(), autocast(device, precision):
             yield device
     finally:
-        towers.train(training)
-        torch.set_rng_state(state)
+        if state is not None:
+            towers.train(training)
+            torch.set_rng_state(state)
 
 
 def embed_items(towers: TwoTower, dataset: Dataset, batch_size: int, precision: Precision = "32") -> FloatArray:
@@ -40,11 +45,19 @@ def embed_queries(
     towers: TwoTower, dataset: Dataset, part: Literal["valid", "test"], batch_size: int, precision: Precision = "32"
 ) -> FloatArray:
     """Vectors of an evaluation part's queries, ``(queries, dim)``, in its order."""
-    chunks = by_length(dataset.query_table.tokens, dataset.eval_part(part).query_rows, batch_size)
+    return embed_examples(towers, dataset, part, np.arange(len(dataset.eval_part(part))), batch_size, precision)
+
+
+def embed_examples(
+    towers: TwoTower, dataset: Dataset, part: Split, examples: IntArray, batch_size: int, precision: Precision = "32"
+) -> FloatArray:
+    """Vectors of the queries of some examples, as they stand just before them: ``(examples, dim)``, in their order."""
+    rows = (dataset.train if part == "train" else dataset.eval_part(part)).query_rows[examples]
+    chunks = by_length(dataset.query_table.tokens, rows, batch_size)
     if not chunks:
         return np.empty((0, towers.dim), dtype=np.float32)
     with evaluating(towers, precision) as device:
-        return _in_order(chunks, lambda index: towers.embed_queries(dataset.queries(part, index).to(device)))
+        return _in_order(chunks, lambda index: towers.embed_queries(dataset.queries(part, examples[index]).to(device)))
 
 
 def refresh_item_text(towers: TwoTower, dataset: Dataset, batch_size: int, precision: Precision = "32") -> None:
