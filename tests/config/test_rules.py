@@ -157,3 +157,34 @@ def test_texts_with_no_person_behind_them_may_get_an_item_again(told, tmp_path):
     one(told(*table, "data.interactions.query=null"), "evaluate.exclude_seen: is true", "evaluate.exclude_seen=false")
     assert told(*table, "data.interactions.query=null", "evaluate.exclude_seen=false") == []
     assert told(*table) == []
+
+
+def test_distillation_needs_a_teacher(told):
+    pairs = ("data=pairs", "data.path=.", "negatives=given", "train.batch_size=1024")
+    for loss in ("margin_mse", "kl_distill"):
+        one(told(*pairs, f"loss={loss}"), "loss: learns from a teacher's scores", "data.negatives_teacher")
+        assert told(*pairs, f"loss={loss}", "data.teacher=score", "data.negatives_teacher=scores") == []
+    one(told(*pairs, "loss=matryoshka", "loss@loss.inner=kl_distill"), "loss.inner: learns from a teacher's scores")
+
+
+def test_prefixes_are_shorter_than_the_vectors(told):
+    assert told("loss=matryoshka") == []
+    assert told("loss=matryoshka", "metric=dot", "temperature.start=1") == [], "its metric follows the run's"
+    one(told("loss=matryoshka", "embedding_dim=32"), "loss.dims: holds 32", "embedding_dim=32")
+    one(told("loss=matryoshka", "loss.metric=dot"), "loss.metric: is dot, but the run's metric is cosine")
+    assert told("loss=matryoshka", "embedding_dim=null", "loss.dims=[512]") == [], "not known before the encoder is"
+
+
+def test_tasks_use_labels_that_the_data_has(told):
+    task = "+loss.tasks.liked={kind: binary, label: LABEL, threshold: 4}"
+    assert told("loss=multi_task", task.replace("LABEL", "rating")) == []
+    one(told("loss=multi_task", task.replace("LABEL", "price")), "loss.tasks.liked.label: is price", "has rating")
+    table = ("data=table", "data.interactions.path=.", "loss=multi_task", task.replace("LABEL", "bought"))
+    one(told(*table), "loss.tasks.liked.label: is bought", "data=table has none", "data.interactions.labels")
+    assert told(*table, "data.interactions.labels=[bought]") == []
+
+
+def test_a_guide_reads_texts_of_both_sides(told):
+    one(told("screen=guide", "data=vectors", "data.path=."), "screen: asks a text model", "screen=margin")
+    assert told("screen=guide", "data=beir", "data.path=.", "train.batch_size=1024") == []
+    assert told("screen=margin", "data=vectors", "data.path=.") == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tt_hydra.component import TARGET, instantiate
-from tt_hydra.config import sampling, signature
+from tt_hydra.config import objective, sampling, signature
 from tt_hydra.config.nodes import Rule, Spec, changed, constant, name_of
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
@@ -218,6 +218,7 @@ RUN_RULES: tuple[Rule, ...] = (
     loss_and_negatives,
     negatives_and_data,
     *sampling.RULES,
+    *objective.RULES,
     data_paths,
     starting_weights,
     index,

@@ -23,7 +23,7 @@ def words(spec: Spec) -> Iterator[Problem]:
     if spec["negatives"][TARGET] != BM25:
         return
     data = spec["data"]
-    missing = [side for side, present in _texts(data).items() if not present]
+    missing = [side for side, present in texts_of(data).items() if not present]
     if missing:
         sides = " and the ".join(missing)
         fix = "declare a feature of kind text, or use negatives=in_batch or uniform"
@@ -89,7 +89,7 @@ def _phases(curriculum: Spec) -> list[Mapping[str, Any]]:
     return [phase for phase in curriculum.get("phases", ()) if isinstance(phase, Mapping)] if curriculum[TARGET] == STEP else []
 
 
-def _texts(data: Spec) -> dict[str, bool]:
+def texts_of(data: Spec) -> dict[str, bool]:
     """Whether each side has a text, where the declaration of a source says it."""
     interactions = data.get("interactions")
     if isinstance(interactions, Mapping):

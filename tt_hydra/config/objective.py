@@ -1,0 +1,82 @@
+"""Rules between loss, false-negative filter, data and the vectors' width. Pure functions of the settings' spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tt_hydra.component import TARGET
+from tt_hydra.config.nodes import Rule, Spec, constant, name_of
+from tt_hydra.config.problems import Problem
+from tt_hydra.config.sampling import texts_of
+
+GUIDE = "tt_hydra.screen.guide.Guide"
+MOVIELENS = "tt_hydra.data.movielens.MovieLens"
+
+
+def teacher(spec: Spec) -> Iterator[Problem]:
+    """A loss that learns from a teacher, where there is none."""
+    data = spec["data"]
+    scored = data.get("teacher") is not None and data.get("negatives_teacher") is not None
+    if scored or spec["negatives"].get("teacher") is not None:
+        return
+    for path, loss in _losses(spec["loss"], "loss"):
+        if constant(loss, "requires_teacher") is True:
+            fix = "name the columns in data.teacher and data.negatives_teacher (data=pairs), or let a cross-encoder rate mined negatives"
+            yield Problem(path, f"learns from a teacher's scores of positives and negatives, and there are none: {fix}")
+
+
+def prefixes(spec: Spec) -> Iterator[Problem]:
+    """Prefixes that are no shorter than the vectors, or of another metric."""
+    dim = spec["embedding_dim"]
+    for path, loss in _losses(spec["loss"], "loss"):
+        dims = loss.get("dims") or ()
+        if dim is not None and dims and max(dims) >= dim:
+            yield Problem(f"{path}.dims", f"holds {max(dims)}, and a prefix must be shorter than embedding_dim={dim}")
+        if loss.get("metric", spec["metric"]) != spec["metric"]:
+            yield Problem(f"{path}.metric", f"is {loss['metric']}, but the run's metric is {spec['metric']}; set metric alone")
+
+
+def labels(spec: Spec) -> Iterator[Problem]:
+    """Tasks over labels that the data does not have."""
+    tasks, known = spec["loss"].get("tasks"), _labels(spec["data"])
+    if known is None or not isinstance(tasks, Mapping):
+        return
+    for name, task in tasks.items():
+        label = task.get("label")
+        if label is not None and label not in known:
+            has = f"has {', '.join(known)}" if known else "has none"
+            fix = "a table names its own in data.interactions.labels"
+            yield Problem(f"loss.tasks.{name}.label", f"is {label}, and data={name_of(spec['data']).lower()} {has}; {fix}")
+
+
+def guide(spec: Spec) -> Iterator[Problem]:
+    """A guide for texts where a side has none."""
+    missing = [side for side, present in texts_of(spec["data"]).items() if not present]
+    if spec["screen"][TARGET] == GUIDE and missing:
+        fix = "declare a feature of kind text, or use screen=margin"
+        yield Problem("screen", f"asks a text model, but the {' and the '.join(missing)} have no text; {fix}")
+
+
+def _losses(loss: Spec, path: str) -> Iterator[tuple[str, Spec]]:
+    """A loss and those that it wraps, with their dotted paths."""
+    yield path, loss
+    inner, tasks = loss.get("inner"), loss.get("tasks")
+    if isinstance(inner, Mapping) and TARGET in inner:
+        yield from _losses(inner, f"{path}.inner")
+    for name, task in tasks.items() if isinstance(tasks, Mapping) else ():
+        if isinstance(task.get("loss"), Mapping):
+            yield from _losses(task["loss"], f"{path}.tasks.{name}.loss")
+
+
+def _labels(data: Spec) -> tuple[str, ...] | None:
+    """The label columns of a source of ours."""
+    if not str(data[TARGET]).startswith("tt_hydra."):
+        return None
+    if data[TARGET] == MOVIELENS:
+        return ("rating",)
+    interactions = data.get("interactions")
+    return tuple(interactions.get("labels") or ()) if isinstance(interactions, Mapping) else ()
+
+
+RULES: tuple[Rule, ...] = (teacher, prefixes, labels, guide)
+"""In the order in which their problems are told."""
