@@ -210,10 +210,14 @@ def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
 
 
 def _check(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.selftest import asked_for, lines  # noqa: PLC0415
     from tt_hydra.pipeline.settings import RunSettings  # noqa: PLC0415
 
-    _settings(config, context, RunSettings)
-    for name, text in summary(_checked(config, context.call.command, "").spec):
+    settings = _settings(config, context, RunSettings)
+    told = summary(_checked(config, context.call.command, "").spec)
+    if asked_for(context.call.overrides):
+        told += [("self-test", line) for line in lines(settings.loss, settings.negatives)]
+    for name, text in told:
         print(f"{name:12} {text}")
     print("ok")
 

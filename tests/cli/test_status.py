@@ -16,6 +16,7 @@ import pytest
 import tt_hydra.pipeline.run
 from tt_hydra import cli
 from tt_hydra.errors import DataError, IndexSpecError
+from tt_hydra.pipeline.selftest import Nearness
 
 
 @pytest.fixture(autouse=True)
@@ -240,6 +241,15 @@ def test_check_says_what_a_run_comes_to_and_writes_nothing(line, capsys, tmp_pat
     assert printed.endswith("ok\n")
     assert line("check", "index.efSearch=99") == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_measures_a_loss_and_negatives_that_are_named(line, capsys, monkeypatch):
+    monkeypatch.setattr("tt_hydra.pipeline.selftest.selftest", lambda loss, negatives: [("as configured", Nearness(0.25, 0.5))])
+    assert line("check", "tower.dropout=0.5") == 0
+    assert "self-test" not in capsys.readouterr().out
+    assert line("check", "negatives=mixed") == 0
+    told = [text for text in capsys.readouterr().out.splitlines() if text.startswith("self-test")]
+    assert told[1].split() == ["self-test", "as", "configured", "0.250", "0.500"]
 
 
 def test_check_prints_warnings_and_passes(line, capsys):
