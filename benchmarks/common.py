@@ -46,9 +46,14 @@ def run_ours(name: str, overrides: Sequence[str]) -> Path:
     return folder
 
 
-def run_peer(script: str, *values: str) -> None:
-    """Runs ``benchmarks/peers/<script>`` in the peers' environment, making it first where it is missing or older than its list."""
+def setup_peers() -> None:
+    """Makes the peers' environment where it is missing or older than its list."""
     subprocess.run(["make", "--silent", "setup-peers"], check=True, cwd=ROOT)
+
+
+def run_peer(script: str, *values: str) -> None:
+    """Runs ``benchmarks/peers/<script>`` in the peers' environment."""
+    setup_peers()
     subprocess.run([str(PEERS), str(ROOT / "benchmarks" / "peers" / script), *values], check=True)
 
 

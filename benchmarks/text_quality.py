@@ -1,0 +1,57 @@
+"""SciFact and tldr: ndcg@10 of MiniLM trained by ours and by sentence-transformers on the same pairs, epochs and lengths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+from beir_files import Texts, subset
+from common import arguments, finish, outputs, run_ours, table
+from judge import compare, per_query, sbert_vectors
+
+BATCH = 64
+EPOCHS = {True: 1, False: 3}
+"""By ``--quick``."""
+TASKS = {
+    "scifact": {"pairs": None, "length": 256, "parts": ("test",)},
+    "tldr": {"pairs": 4000, "length": 128, "parts": ("test", "test_cold")},
+}
+
+
+def main() -> None:
+    given = arguments(__doc__)
+    if given.data is None:
+        raise SystemExit("text_quality needs --data DIR, the folder that holds scifact/ and tldr/ in the BEIR layout")
+    figures: dict[str, float] = {}
+    rows = []
+    for name in TASKS:
+        for part, (found, cells) in task(name, given.data, EPOCHS[given.quick]).items():
+            prefix = name if part == "test" else f"{name}/cold"
+            figures |= {f"{prefix}/{key}": value for key, value in found.items()}
+            rows.append([f"{name}, {part}", *cells])
+    table("ndcg@10, 95% bootstrap intervals by query", ["", "ours", "sentence-transformers", "ours - it"], rows)
+    finish("text_quality", figures)
+
+
+def task(name: str, data: Path, epochs: int) -> dict[str, tuple[dict[str, float], list[str]]]:
+    """Both sides' figures of each part of a data set."""
+    told = TASKS[name]
+    folder = outputs() / "benchmarks" / "text_quality" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    source = Texts.read(data / name)
+    texts = Texts.read(subset(source, folder / "data", source.pairs("train", told["pairs"])))
+    length = told["length"]
+    peer = sbert_vectors(texts, folder / "peer", {"batch_size": BATCH, "max_length": length, "epochs": epochs})
+    found = {}
+    for part in told["parts"]:
+        overrides = [
+            "data=beir", f"data.path={texts.folder}", f"data.test_split={part}", "tower=bert", f"tower.query_max_length={length}",
+            f"tower.item_max_length={length}", f"train.max_epochs={epochs}", "logger=none",
+        ]  # fmt: skip
+        run = run_ours(f"text_quality-{name}-{part}", overrides)
+        found[part] = compare(pl.read_parquet(run / "per_query_test.parquet"), per_query(texts, peer, part))
+    return found
+
+
+if __name__ == "__main__":
+    main()
