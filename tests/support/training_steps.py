@@ -6,18 +6,21 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
-import yaml
+from loss_cases import options
 from torch import Tensor, nn
 
-from tt_hydra.component import instantiate
 from tt_hydra.contracts import Batch, Drawn, Features, Loss, Origin
 from tt_hydra.data.batches import assemble
 from tt_hydra.data.dataset import Dataset
+from tt_hydra.loss.infonce import InfoNCE
+from tt_hydra.loss.matryoshka import Matryoshka
+from tt_hydra.loss.multi_task import MultiTask, Task
+from tt_hydra.loss.sampled_softmax import SampledSoftmax
+from tt_hydra.loss.triplet import Triplet
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.tower.mlp import Mlp
 from tt_hydra.tower.two_tower import TwoTower
@@ -25,7 +28,16 @@ from tt_hydra.train.cache import GradientCache, average_gradients, by_length
 from tt_hydra.train.gather import gather, share_gradient, world_size
 from tt_hydra.train.targets import targets_of
 
-LOSSES = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "loss").glob("*.yaml"))
+TASKS = {"one": Task(loss=InfoNCE()), "two": Task(loss=Triplet()), "rating": Task(kind="regression", label="rating")}
+LOSSES: dict[str, Loss] = {
+    **options(),
+    "infonce_two_sided": InfoNCE(symmetric=True),
+    "left_out": SampledSoftmax(positive="left_out"),
+    "matryoshka": Matryoshka(dims=(8, 4)),
+    "multi_task_learned": MultiTask(tasks=TASKS, weighting="uncertainty"),
+    "multi_task_norms": MultiTask(tasks=TASKS, weighting="gradient_norm"),
+}
+"""Every option, and further forms of some."""
 QUERIES = 24
 Embed = Callable[[TwoTower, Batch], tuple[Tensor, Tensor]]
 
@@ -34,20 +46,15 @@ Embed = Callable[[TwoTower, Batch], tuple[Tensor, Tensor]]
 class Step:
     """What a step is made of, besides its examples; ``own``: whether each query has negatives of its own."""
 
-    loss: str = "infonce"
+    loss: Loss
     own: bool = False
     dropout: float = 0.0
     micro_batch_size: int | None = None
 
 
-def loss_of(name: str) -> Loss:
-    path = Path(__file__).parents[2] / "conf" / "loss" / f"{name}.yaml"
-    return instantiate(yaml.safe_load(path.read_text()), object)  # type: ignore[return-value]
-
-
-def toy_towers(dataset: Dataset, dropout: float) -> TwoTower:
+def toy_towers(dataset: Dataset, dropout: float, feature_dim: int = 16) -> TwoTower:
     torch.manual_seed(0)
-    tower = Mlp(feature_dim=16, text_buckets=64, dropout=dropout)
+    tower = Mlp(feature_dim=feature_dim, text_buckets=64, dropout=dropout)
     towers = TwoTower.build(
         query=tower, item=tower, schema=dataset.schema, text_pooling=Mean(), history_pooling=Mean(), embedding_dim=16, metric="cosine",
         num_items=dataset.num_items,
@@ -93,7 +100,7 @@ def gradients(dataset: Dataset, step: Step, examples: np.ndarray, embed: Embed =
     """The gradient by every weight of towers, temperature and loss, averaged over the ranks."""
     towers, temperature = toy_towers(dataset, step.dropout), nn.Parameter(torch.tensor(0.3))
     torch.manual_seed(7)
-    loss = loss_of(step.loss).build()
+    loss = step.loss.build()
     weights = dict(loss.named_parameters()) if isinstance(loss, nn.Module) else {}
     for weight in weights.values():
         weight.register_hook(lambda gradient: gradient / world_size())

@@ -18,7 +18,15 @@ from tt_hydra.data.dataset import Dataset
 EXACT = 1e-5
 MICRO = 5
 EXAMPLES = np.arange(QUERIES) * 11
-STEPS = {f"{loss}{'_own' if own else ''}": Step(loss=loss, own=own) for loss in LOSSES for own in (False, True)}
+RATED_ONLY = ("kl_distill", "margin_mse")
+"""Losses of negatives that a teacher scored, which only own negatives are here."""
+STEPS = {
+    f"{name}{'_own' if own else ''}": Step(loss=loss, own=own)
+    for name, loss in LOSSES.items()
+    for own in (False, True)
+    if own or name not in RATED_ONLY
+}
+SAMPLE = ("infonce", "sampled_softmax_own", "multi_task_learned_own", "kl_distill_own")
 
 
 @pytest.fixture
@@ -42,18 +50,27 @@ def test_a_chunk_is_embedded_again_under_the_dropout_that_it_had(dataset: Datase
     assert relative_error(gradients(dataset, replace(step, micro_batch_size=MICRO), EXAMPLES), expected) <= EXACT
 
 
-def rank_main(rank: int, ranks: int, port: int, dataset: Dataset, folder: str) -> None:
+def rank_main(rank: int, ranks: int, port: int, dataset: Dataset, names: tuple[str, ...], folder: str) -> None:
     join(rank, ranks, port)
     own_examples = np.array_split(EXAMPLES, ranks)[rank]
-    found = {name: gradients(dataset, replace(step, micro_batch_size=MICRO), own_examples) for name, step in STEPS.items()}
+    found = {name: gradients(dataset, replace(STEPS[name], micro_batch_size=MICRO), own_examples) for name in names}
     torch.save(found, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_chunks_on_several_ranks_give_the_gradient_of_the_whole_batch(dataset: Dataset, tmp_path: Path, ranks: int) -> None:
-    mp.spawn(rank_main, args=(ranks, free_port(), dataset, str(tmp_path)), nprocs=ranks)
-    for name, step in STEPS.items():
-        expected = gradients(dataset, step, EXAMPLES)
+def check_ranks(dataset: Dataset, names: tuple[str, ...], ranks: int, folder: Path) -> None:
+    mp.spawn(rank_main, args=(ranks, free_port(), dataset, names, str(folder)), nprocs=ranks)
+    for name in names:
+        expected = gradients(dataset, STEPS[name], EXAMPLES)
         for rank in range(ranks):
-            assert relative_error(torch.load(tmp_path / f"{rank}.pt")[name], expected) <= EXACT, (name, rank)
+            assert relative_error(torch.load(folder / f"{rank}.pt")[name], expected) <= EXACT, (name, rank)
+
+
+def test_chunks_on_several_ranks_give_the_gradient_of_the_whole_batch(dataset: Dataset, tmp_path: Path) -> None:
+    check_ranks(dataset, SAMPLE, 3, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_chunks_on_several_ranks_with_every_loss(dataset: Dataset, tmp_path: Path, ranks: int) -> None:
+    check_ranks(dataset, tuple(STEPS), ranks, tmp_path)

@@ -20,6 +20,9 @@ from tt_hydra.train.settings import TrainSettings
         ({"devices": 3, "batch_size": 100}, r"train\.batch_size=100 is shared by train\.devices=3"),
         ({"warmup": 1.5}, r"train\.warmup is a share"),
         ({"gradient_clip": 0.0}, r"train\.gradient_clip must be above 0, or null"),
+        ({"micro_batch_size": 0}, r"train\.micro_batch_size must be at least 1, got 0"),
+        ({"memory_gb": 0.0}, r"train\.memory_gb must be above 0, or null"),
+        ({"memory_gb": 2.0, "micro_batch_size": 8}, r"set one of them"),
         ({"patience": 0}, r"train\.patience must be at least 1"),
     ],
 )

@@ -8,9 +8,9 @@ import os
 import pickle
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +28,9 @@ from tt_hydra.index.build import build_index
 from tt_hydra.negatives.mined import FittedMined
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.budget import within_budget
 from tt_hydra.train.callbacks import EpochBar, ItemTexts, OwnSignals
-from tt_hydra.train.datamodule import BatchModule, EpochBatches, num_batches
+from tt_hydra.train.datamodule import BatchModule, EpochBatches, Passed, num_batches
 from tt_hydra.train.encode import refresh_item_text
 from tt_hydra.train.guide import guide_vectors
 from tt_hydra.train.loggers import LoggerSpec
@@ -157,17 +158,19 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
         return
     guide = guide_vectors(job.objective.screen, job.dataset.training_view())
     queue = VectorQueue(job.sampler.memory, job.towers.dim, 0 if guide is None else guide.width) if job.sampler.memory else None
-    module = RetrievalModule(job.towers, job.objective, job.settings, total_steps, job.seed, queue)
     template = EpochBatches(
         dataset=job.dataset,
         sampler=job.sampler,
         batch_size=job.settings.batch_size,
         seed=job.seed,
-        hardness=module.hardness,
         guide=guide,
         prefetch=job.settings.prefetch,
     )
-    data = BatchModule(template)
+    if job.settings.memory_gb is not None:
+        first = next(iter(replace(template, world_size=job.settings.devices, prefetch=False, passed=Passed())))
+        job = within_budget(job, first, _refresh(job))
+    module = RetrievalModule(job.towers, job.objective, job.settings, total_steps, job.seed, queue)
+    data = BatchModule(replace(template, hardness=module.hardness))
     trainer = _trainer(job, selection, reporting)
     if resumed:
         logger.info("resuming the training after epoch %d of at most %d", len(selection.curves), job.settings.max_epochs)
@@ -210,8 +213,7 @@ def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl
     several = settings.devices > 1 or settings.strategy == "ddp"
     kind = DDPStrategy if settings.micro_batch_size is None else OwnReduction
     strategy = kind(find_unused_parameters=True, broadcast_buffers=False) if several else "auto"
-    refresh = partial(refresh_item_text, dataset=job.dataset, batch_size=job.eval_batch_size, precision=job.precision)
-    callbacks: list[pl.Callback] = [OwnSignals(), *([EpochBar()] if reporting.progress_bar else []), ItemTexts(refresh)]
+    callbacks: list[pl.Callback] = [OwnSignals(), *([EpochBar()] if reporting.progress_bar else []), ItemTexts(_refresh(job))]
     callbacks += [*_mining(job, selection.folder), selection]
     for name in ("pytorch_lightning", "lightning_fabric.utilities.distributed"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -234,6 +236,10 @@ def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl
         num_sanity_val_steps=0,
         default_root_dir=reporting.folder,
     )
+
+
+def _refresh(job: TrainingJob) -> Callable[[TwoTower], None]:
+    return partial(refresh_item_text, dataset=job.dataset, batch_size=job.eval_batch_size, precision=job.precision)
 
 
 def _mining(job: TrainingJob, folder: Path) -> list[pl.Callback]:

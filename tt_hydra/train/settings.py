@@ -17,6 +17,8 @@ class TrainSettings:
         batch_size: effective batch: queries per optimizer step, over all devices together.
         micro_batch_size: rows of one side that a device embeds at once; null for all. A smaller one needs less memory and embeds everything
             twice; gradients are the same, and so is the number of negatives.
+        memory_gb: gigabytes that a step may take on a device, besides weights and optimizer; picks micro_batch_size and the tiles of the
+            loss. Null for no limit.
         prefetch: whether a thread makes the next batch while a step runs.
         devices: number of processes (CPU) or GPUs.
         accelerator: ``auto`` takes a GPU where there is one.
@@ -35,6 +37,7 @@ class TrainSettings:
     max_epochs: int = 25
     batch_size: int = 1024
     micro_batch_size: int | None = None
+    memory_gb: float | None = None
     prefetch: bool = False
     devices: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -54,6 +57,10 @@ class TrainSettings:
         _at_least("train.batch_size", self.batch_size, 1)
         if self.micro_batch_size is not None:
             _at_least("train.micro_batch_size", self.micro_batch_size, 1)
+        if self.memory_gb is not None and self.memory_gb <= 0:
+            raise ConfigError(f"train.memory_gb must be above 0, or null for no limit, got {self.memory_gb}")
+        if self.memory_gb is not None and self.micro_batch_size is not None:
+            raise ConfigError("train.memory_gb picks train.micro_batch_size: set one of them")
         _at_least("train.devices", self.devices, 1)
         if self.batch_size % self.devices:
             raise ConfigError(f"train.batch_size={self.batch_size} is shared by train.devices={self.devices} and must divide by it")
