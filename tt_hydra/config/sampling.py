@@ -48,10 +48,11 @@ def curriculum_and_negatives(spec: Spec) -> Iterator[Problem]:
         fix = "choose negatives=bm25 or mined, or curriculum=none"
         yield Problem("curriculum", f"has no effect: it moves share, ranks or margin of mined negatives, and {name} has none; {fix}")
         return
-    last = negatives.get("last")
+    limit = "top" if "top" in negatives else "last"
+    kept = negatives.get(limit)
     for key, (_, worst) in windows.items():
-        if last is not None and worst > last:
-            yield Problem(f"curriculum.{key}", f"reaches rank {worst}, but negatives.last={last} are kept; raise negatives.last")
+        if kept is not None and worst > kept:
+            yield Problem(f"curriculum.{key}", f"reaches rank {worst}, but negatives.{limit}={kept} are kept; raise it, or lower {worst}")
 
 
 def curriculum_and_temperature(spec: Spec) -> Iterator[Problem]:
