@@ -16,6 +16,11 @@ RECORDS = [
         "temperature": 0.1,
         "positive_similarity": 0.5,
         "hardest_negative_similarity": 0.4,
+        "effective_negatives": 12.5,
+        "negatives_share": 0.5,
+        "negatives_window_first": 10,
+        "negatives_window_last": 60.5,
+        "negatives_margin": 0.9,
         "valid_recall@10": [0.1, 0.3, 0.3, 0.2][epoch - 1],
     }
     for epoch in range(1, 5)

@@ -64,7 +64,8 @@ class ReportData:
         sizes: size of each part of the data set (queries, items, training pairs ...).
         counts: what was dropped, repaired or unknown while preparing, by name.
         curves: one record for each epoch: ``epoch``, and any of ``step``, ``loss``, ``temperature``, ``positive_similarity``,
-            ``hardest_negative_similarity``, ``valid_recall@10``, ``seconds``.
+            ``hardest_negative_similarity``, ``effective_negatives``, ``negatives_share``, ``negatives_window_first``,
+            ``negatives_window_last``, ``negatives_margin``, ``valid_recall@10``, ``seconds``.
         settings: the settings that differ from the defaults.
         examples: some queries with their results.
         warnings: what the reader must know before trusting the figures.

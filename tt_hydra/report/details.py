@@ -16,6 +16,7 @@ EPOCH_COLUMNS = {
     "temperature": "Temperature",
     "positive_similarity": "Positive",
     "hardest_negative_similarity": "Hardest negative",
+    "effective_negatives": "Effective negatives",
     "valid_recall@10": "Validation recall@10",
     "seconds": "Seconds",
 }

@@ -45,6 +45,20 @@ PLOTS = (
         {"positive_similarity": "positive", "hardest_negative_similarity": "hardest negative"},
     ),
     Plot("temperature", "Temperature", "At the end of the epoch.", {"temperature": "temperature"}),
+    Plot(
+        "effective",
+        "Effective negatives",
+        "How many negatives push at once: exp of the entropy of the softmax over a query's negatives.",
+        {"effective_negatives": "effective negatives"},
+    ),
+    Plot("share", "Share of the hard negatives", "As the curriculum asks for.", {"negatives_share": "share"}),
+    Plot(
+        "ranks",
+        "Ranks of the hard negatives",
+        "Between which the curriculum lets them be drawn; lower is harder.",
+        {"negatives_window_first": "best", "negatives_window_last": "worst"},
+    ),
+    Plot("margin", "Margin of the hard negatives", "Largest ratio of their similarity to the positive's.", {"negatives_margin": "ratio"}),
 )
 
 
