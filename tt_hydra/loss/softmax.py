@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from tt_hydra.contracts import LossOutput
-from tt_hydra.loss.tiles import DEFAULT_CHUNK, Candidates, Slopes, Tile, effective_number, effective_of, inverse, tiled_loss
+from tt_hydra.loss.tiles import DEFAULT_CHUNK, Candidates, Slopes, Tile, effective_number, effective_of, inverse, softmax, tiled_loss
 
 Corrected = Literal["none", "negatives", "all"]
 """Whose logits are lowered by the log sampling probability."""
@@ -55,9 +55,8 @@ class CrossEntropy:
             logits.sub_(offset)
             if self.corrected == "all":
                 positive = positive - offset.gather(1, tile.column).squeeze(1)
-        normaliser = torch.logsumexp(logits, dim=1)
-        share = torch.exp(logits - normaliser[:, None])
+        share, normaliser = softmax(logits)
         if effective is None:
-            effective = effective_of(share, logits, normaliser)
+            effective = effective_of(logits, share, normaliser)
         wrong = torch.sigmoid(normaliser - positive)
         return Slopes(softplus(normaliser - positive), share.mul_(wrong[:, None]), -wrong, effective)

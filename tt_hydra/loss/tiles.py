@@ -147,13 +147,18 @@ def effective_number(logits: Tensor) -> Tensor:
     Args:
         logits: ``(rows, items)``, far below any other where a candidate does not count.
     """
-    normaliser = torch.logsumexp(logits, dim=1)
-    return effective_of(torch.exp(logits - normaliser[:, None]), logits, normaliser)
+    return effective_of(logits, *softmax(logits))
 
 
-def effective_of(probability: Tensor, logits: Tensor, normaliser: Tensor) -> Tensor:
+def effective_of(logits: Tensor, probability: Tensor, normaliser: Tensor) -> Tensor:
     """The same, of a softmax that is known already."""
     return torch.exp(normaliser - torch.linalg.vecdot(probability, logits))
+
+
+def softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row's softmax and its log normaliser, read off the largest entry: half the passes of a logsumexp and an exp."""
+    probability = torch.softmax(logits, dim=1)
+    return probability, logits.amax(dim=1) - probability.amax(dim=1).log_()
 
 
 @dataclass(frozen=True, slots=True)
