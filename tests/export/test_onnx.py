@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from bundle_parts import FULL, TEXT_ONLY, make_parts
+from tiny_bert import WORDS, write_tiny_bert
 
 from tt_hydra.artifact.write import Parts
 from tt_hydra.contracts import Features, History, Padded, Side
@@ -153,11 +155,33 @@ def test_other_towers(tower: TowerSpec, side: Side, tmp_path: Path) -> None:
     assert max(largest_difference(parts, export(parts, side, tmp_path), side, each) for each in batches(parts, side)) < 1e-5
 
 
+def other_encoder(name: str, folder: Path) -> Path:
+    """A tiny encoder with random weights: positions counted from the padding's id, rotary ones, ones of a decoder."""
+    import transformers  # noqa: PLC0415  # seconds
+
+    write_tiny_bert(folder)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 40}
+    ends = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+    more = {"Roberta": {}, "ModernBert": {**ends, "local_attention": 4}, "Qwen3": {"num_key_value_heads": 1, "head_dim": 4}}[name]
+    config = getattr(transformers, f"{name}Config")(**{"vocab_size": len(WORDS), "pad_token_id": 0, **shape, **more})
+    (folder / "model.safetensors").unlink()
+    getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Roberta", "ModernBert", "Qwen3"])
+def test_other_encoders(name: str, tmp_path: Path) -> None:
+    (tmp_path / "encoder").mkdir()
+    tower = Bert(model=str(other_encoder(name, tmp_path / "encoder")), query_max_length=16, item_max_length=32)
+    parts = parts_of(tmp_path, TEXT_ONLY, tower)
+    assert max(largest_difference(parts, export(parts, "item", tmp_path), "item", each) for each in batches(parts, "item")) < 1e-5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pooling", [Last(), Attention()], ids=["last", "attention"])
 def test_other_poolings(pooling: object, tmp_path: Path) -> None:
-    from dataclasses import replace  # noqa: PLC0415
-
     parts = make_parts(tmp_path, FULL)
     assert parts.model is not None
     spec = replace(parts.model.spec, text_pooling=pooling, history_pooling=pooling, metric="dot")
@@ -171,6 +195,21 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         require_packages()
     with pytest.raises(ConfigError, match=r"tt-hydra\[onnx\]"):
         OnnxTower.load(tmp_path / "query.onnx")
+
+
+def test_a_tower_that_cannot_be_traced_is_named(deep: tuple[Parts, OnnxTower], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    parts, _ = deep
+    assert parts.model is not None
+    flat = FlatTower(parts.model.towers, parts.dataset.schema, "item").eval()
+    monkeypatch.setattr(flat.tower, "projection", Fickle())
+    with pytest.raises(ConfigError, match="cannot trace the item tower: "):
+        write_graph(flat, tmp_path / "item.onnx", {"side": "item"})
+    assert list(tmp_path.iterdir()) == []
+
+
+class Fickle(torch.nn.Module):
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors if vectors.sum() > 0 else -vectors
 
 
 def test_what_is_no_graph_of_ours_is_refused(tmp_path: Path) -> None:

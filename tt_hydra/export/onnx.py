@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tt_hydra.contracts import Features, FloatArray, Side
-from tt_hydra.errors import BundleError, ConfigError
+from tt_hydra.errors import BundleError, ConfigError, interruption
 from tt_hydra.export.flat import FlatTower
 from tt_hydra.export.inputs import Input, example, flatten
 from tt_hydra.export.quiet import quiet
@@ -40,18 +40,34 @@ def write_graph(tower: FlatTower, path: Path, metadata: Mapping[str, Any]) -> No
         tower: in evaluation mode.
         path: of the file.
         metadata: goes into the graph's ``metadata_props``, each value as JSON, its name after ``tt_hydra.``.
+
+    Raises:
+        ConfigError: the tower has a part that cannot be traced.
     """
+    with quiet(), torch.no_grad():
+        program = _traced(tower)
+        _forget_origin(program.model)
+        about = {**metadata, "inputs": [each.to_json() for each in tower.inputs]}
+        program.model.metadata_props.update({PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in about.items()})
+        program.save(str(path))
+
+
+def _traced(tower: FlatTower) -> Any:
     inputs = tower.inputs
     axes = tuple({place: axis for place, axis in enumerate(each.shape) if isinstance(axis, str)} for each in inputs)
     names = [each.name for each in inputs]
-    with quiet(), torch.no_grad():
-        program: Any = torch.onnx.export(
+    try:
+        return torch.onnx.export(
             tower, example(inputs), input_names=names, output_names=[OUTPUT], dynamic_shapes=(axes,), dynamo=True, verbose=False
         )
-        _forget_origin(program.model)
-        about = {**metadata, "inputs": [each.to_json() for each in inputs]}
-        program.model.metadata_props.update({PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in about.items()})
-        program.save(str(path))
+    except Exception as error:
+        if (stop := interruption(error)) is not None:
+            raise stop from None
+        cause = str(error.__cause__ or error).strip() or type(error).__name__
+        raise ConfigError(
+            f"format=onnx: torch.onnx.export cannot trace the {tower.side} tower: {cause.splitlines()[0]} "
+            "A component of your own must not look at values where shapes depend on them; an encoder may not be known to the exporter yet"
+        ) from error
 
 
 def _forget_origin(model: Any) -> None:

@@ -19,7 +19,8 @@ A query tower goes with the item vectors of its own model ({fingerprint}) and no
 Padding stands at the end of a row and has a false mask. `signature.json` describes the same for programs, with the origin and what was
 measured; each graph carries it in its metadata. `featurizer.json` holds what turns raw values into codes and numbers: vocabularies (a
 value's code is its place counted from 2; 0 pads, 1 is unknown or missing) and normalisers. A numeric feature is the pair of its
-normalised value (0 where missing) and a missing flag.
+normalised value (0 where missing) and a missing flag. How a text becomes token ids stands in `signature.json` under `tokenizers`: the
+folder with the tokenizer's files, the prompt before each text, how many tokens are kept; a blank text has none.
 
 In Python, with tt_hydra and the bundle at hand:
 
