@@ -141,8 +141,8 @@ def test_settings_that_contradict_each_other(tmp_path):
         settings(tmp_path, tmp_path, format="sentence_transformers", quantize="int8")
     with pytest.raises(ConfigError, match="for the query tower"):
         settings(tmp_path, tmp_path, side="item", quantize="int8")
-    with pytest.raises(ConfigError, match="queries=0"):
-        settings(tmp_path, tmp_path, queries=0)
+    with pytest.raises(ConfigError, match="sample=0"):
+        settings(tmp_path, tmp_path, sample=0)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class ExportSettings:
         output: folder to write; it appears when it is complete and compared.
         side: which towers.
         quantize: also writes the query tower with 8-bit weights and measures what that costs; with ``format=onnx``.
-        queries: how many stored queries that is measured on, at most.
+        sample: how many stored queries that is measured on, at most.
         overwrite: replace an earlier export of that name.
         verify: compare the checksum of every file of the bundle first.
         outputs: root of the runs.
@@ -56,15 +56,15 @@ class ExportSettings:
     output: str
     side: Literal["query", "item", "both"] = "both"
     quantize: Literal["int8"] | None = None
-    queries: int = 1000
+    sample: int = 1000
     overwrite: bool = False
     verify: bool = True
     outputs: Path
     allow_targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise ConfigError(f"queries={self.queries}: at least 1 query is needed to measure the loss of quantize")
+        if self.sample < 1:
+            raise ConfigError(f"sample={self.sample}: at least 1 query is needed to measure the loss of quantize")
         if self.quantize is not None and self.format != "onnx":
             raise ConfigError(f"quantize={self.quantize} is of format=onnx; a folder of sentence-transformers keeps its weights in float32")
         if self.quantize is not None and self.side == "item":
@@ -137,7 +137,7 @@ def _write_graphs(folder: Path, retriever: Retriever, settings: ExportSettings) 
 def _checked_graph(path: Path, side: Side, retriever: Retriever, settings: ExportSettings) -> ExportedTower:
     graph, features = OnnxTower.load(path), _sample(retriever, side, ROWS)
     difference = _difference(graph.embed(features, retriever.item_text), _original(retriever, side, features), path.name)
-    quantized = _quantized(path, graph, retriever, settings.queries) if side == "query" and settings.quantize else None
+    quantized = _quantized(path, graph, retriever, settings.sample) if side == "query" and settings.quantize else None
     return ExportedTower(side=side, file=path.name, bytes=_size(path), rows=features.size, difference=difference, quantized=quantized)
 
 
