@@ -49,7 +49,7 @@ def test_a_frequency_that_no_loss_reads(told):
     ids=" ".join,
 )
 def test_a_curriculum_of_mined_negatives_needs_some(told, curriculum):
-    one(told(*curriculum), "curriculum: has no effect", "inbatch has none", "negatives=bm25")
+    one(told(*curriculum), "curriculum: has no effect", "negatives=in_batch has none", "negatives=bm25")
     assert told(*curriculum, *PAIRS, "negatives=bm25") == []
 
 
@@ -72,3 +72,18 @@ def test_two_controllers_of_one_temperature_are_a_warning(look):
     assert [problem.path for problem in checked.problems] == ["temperature"]
     assert checked.errors == ()
     assert look("curriculum=target_hardness", "temperature=cosine").problems == ()
+
+
+def test_a_controller_needs_a_loss_that_takes_a_temperature(told):
+    one(
+        told("curriculum=target_hardness", "loss=triplet"), "curriculum: has no effect", "loss=triplet takes no temperature", "loss=infonce"
+    )
+    phases = ["curriculum=step", "curriculum.phases=[{temperature: 2}]"]
+    one(told(*phases, "loss=triplet"), "curriculum: has no effect: it moves the temperature")
+    assert told(*phases, "loss=bpr") == []
+
+
+def test_two_sides_of_mined_negatives_alone(told):
+    alone = ["negatives=mined", "negatives.with_in_batch=false", "negatives.start=0"]
+    one(told(*alone, "loss=infonce", "loss.symmetric=true"), "negatives=mined gives an item no other queries")
+    assert told("negatives=mined", "loss=infonce", "loss.symmetric=true") == []

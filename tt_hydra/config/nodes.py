@@ -28,6 +28,11 @@ def name_of(node: Spec) -> str:
     return str(node[TARGET]).rpartition(".")[2]
 
 
+def option_of(node: Spec) -> str:
+    """What a component is called on the command line, if it is ours."""
+    return str(node[TARGET]).split(".")[-2]
+
+
 def constant(node: Spec, name: str) -> object:
     """What the class of a component says about itself."""
     cls = signature.find_class(str(node[TARGET]))

@@ -13,6 +13,7 @@ from tt_hydra.config.nodes import Rule, Spec, changed, constant, name_of
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
 
+MINED = "tt_hydra.negatives.mined.Mined"
 SMALL_BATCH = 1000
 """In-batch negatives below which recall suffers."""
 SHARP = 0.1
@@ -37,8 +38,6 @@ HUB = "tt_hydra.data.hub.Hub"
 """The source whose path may be an id instead."""
 BY_COLUMN = ("features", "context")
 """Nodes whose keys are names of columns."""
-DRAWN_ONLY = ("tt_hydra.negatives.uniform.Uniform", "tt_hydra.negatives.popularity.Popularity")
-"""Samplers under which no query is a negative of another query's item."""
 
 
 def towers(spec: Spec) -> Iterator[Problem]:
@@ -88,15 +87,6 @@ def loss_and_temperature(spec: Spec) -> Iterator[Problem]:
         yield Problem(f"temperature{differs}", f"has no effect: loss={name_of(spec['loss'])} takes no temperature; {fix}")
 
 
-def loss_and_negatives(spec: Spec) -> Iterator[Problem]:
-    """A two-sided loss without negatives for its second side."""
-    if spec["loss"].get("symmetric") is True and spec["negatives"][TARGET] in DRAWN_ONLY:
-        name = name_of(spec["negatives"]).lower()
-        yield Problem(
-            "loss.symmetric", f"is true, but negatives={name} gives an item no other queries; use negatives=in_batch or catalogue"
-        )
-
-
 def negatives_and_data(spec: Spec) -> Iterator[Problem]:
     """Negatives that the data cannot give, or whose features differ from example to example."""
     negatives, data = spec["negatives"], spec["data"]
@@ -116,12 +106,13 @@ def negatives_and_data(spec: Spec) -> Iterator[Problem]:
 
 def data_paths(spec: Spec) -> Iterator[Problem]:
     """Files that are not named, or not there."""
-    needed = NEEDED_PATHS.get(str(spec["data"][TARGET]))
+    needed, folder = NEEDED_PATHS.get(str(spec["data"][TARGET])), Path(spec["data"].get("path") or "").expanduser()
     for path, value in _paths(spec["data"], "data"):
-        if value is None and path == needed:
+        place = None if value is None else folder / Path(value).expanduser() if path != "data.path" else folder
+        if place is None and path == needed:
             yield Problem(path, f"must be given: a file or folder, as in {path}=my/data")
-        elif value is not None and spec["data"][TARGET] != HUB and not Path(value).expanduser().exists():
-            yield _absent(path, value)
+        elif place is not None and spec["data"][TARGET] != HUB and not place.exists():
+            yield _absent(path, str(place))
 
 
 def starting_weights(spec: Spec) -> Iterator[Problem]:
@@ -145,6 +136,26 @@ def index(spec: Spec) -> Iterator[Problem]:
         check_pair(index_spec, quantization, dim, None)
     except TTHydraError as error:
         yield Problem("", str(error))
+
+
+def mining(spec: Spec) -> Iterator[Problem]:
+    """Mined negatives whose index cannot be built, or that no step would see."""
+    negatives = spec["negatives"]
+    if negatives[TARGET] != MINED:
+        return
+    from tt_hydra.index.check import check_pair  # noqa: PLC0415
+    from tt_hydra.quantization.none import NoQuantization  # noqa: PLC0415
+
+    dim = spec["embedding_dim"]
+    try:
+        index_spec: Any = instantiate(negatives.get("index") or {}, object)
+        check_pair(index_spec, NoQuantization(), dim if dim is None or dim > 0 else None, None)
+    except TTHydraError as error:
+        yield Problem("negatives.index", f"cannot search: {error}")
+    epochs, start = spec.get("train", {}).get("max_epochs"), negatives.get("start", 1)
+    if epochs and isinstance(start, int) and start >= epochs:
+        fix = "set negatives.start=0, or train longer"
+        yield Problem("negatives.start", f"is {start}, and train.max_epochs={epochs} end before anything is mined; {fix}", warning=True)
 
 
 def budget(spec: Spec) -> Iterator[Problem]:
@@ -215,13 +226,13 @@ RUN_RULES: tuple[Rule, ...] = (
     alignment,
     frozen_pooling,
     loss_and_temperature,
-    loss_and_negatives,
     negatives_and_data,
     *sampling.RULES,
     *objective.RULES,
     data_paths,
     starting_weights,
     index,
+    mining,
     budget,
     packages,
     batch,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tt_hydra.component import TARGET
-from tt_hydra.config.nodes import Rule, Spec, constant, name_of
+from tt_hydra.config.nodes import Rule, Spec, constant, option_of
 from tt_hydra.config.problems import Problem
 
 BM25 = "tt_hydra.negatives.bm25.BM25"
@@ -14,8 +14,18 @@ STEP = "tt_hydra.curriculum.step.Step"
 EASY_TO_HARD = "tt_hydra.curriculum.easy_to_hard.EasyToHard"
 TARGET_HARDNESS = "tt_hydra.curriculum.target_hardness.TargetHardness"
 LEARNED = "tt_hydra.temperature.learned.Learned"
+DRAWN_ONLY = ("tt_hydra.negatives.uniform.Uniform", "tt_hydra.negatives.popularity.Popularity")
+"""Samplers under which no query is a negative of another query's item."""
 WINDOWS = ("window_start", "window_end", "easy", "hard")
 """Keys of curricula that hold ranks (best, worst)."""
+
+
+def two_sides(spec: Spec) -> Iterator[Problem]:
+    """A two-sided loss without negatives for its second side."""
+    negatives = spec["negatives"]
+    if spec["loss"].get("symmetric") is True and (negatives[TARGET] in DRAWN_ONLY or negatives.get("with_in_batch") is False):
+        fix = "use negatives=in_batch or catalogue"
+        yield Problem("loss.symmetric", f"is true, but negatives={option_of(negatives)} gives an item no other queries; {fix}")
 
 
 def words(spec: Spec) -> Iterator[Problem]:
@@ -27,14 +37,14 @@ def words(spec: Spec) -> Iterator[Problem]:
     if missing:
         sides = " and the ".join(missing)
         fix = "declare a feature of kind text, or use negatives=in_batch or uniform"
-        yield Problem("negatives", f"are found by words, but the {sides} of data={name_of(data).lower()} have no text; {fix}")
+        yield Problem("negatives", f"are found by words, but the {sides} of data={option_of(data)} have no text; {fix}")
 
 
 def frequency(spec: Spec) -> Iterator[Problem]:
     """An estimate that nobody reads."""
     if spec["negatives"].get("frequency", "exact") != "exact" and constant(spec["loss"], "uses_log_q") is False:
         fix = "leave it at exact, or choose loss=sampled_softmax"
-        yield Problem("negatives.frequency", f"has no effect: loss={name_of(spec['loss'])} does not correct for it; {fix}")
+        yield Problem("negatives.frequency", f"has no effect: loss={option_of(spec['loss'])} does not correct for it; {fix}")
 
 
 def curriculum_and_negatives(spec: Spec) -> Iterator[Problem]:
@@ -44,9 +54,8 @@ def curriculum_and_negatives(spec: Spec) -> Iterator[Problem]:
     if not windows and not _moves_pool(curriculum):
         return
     if constant(negatives, "has_pool") is not True:
-        name = name_of(negatives).lower()
-        fix = "choose negatives=bm25 or mined, or curriculum=none"
-        yield Problem("curriculum", f"has no effect: it moves share, ranks or margin of mined negatives, and {name} has none; {fix}")
+        what = f"it moves share, ranks or margin of mined negatives, and negatives={option_of(negatives)} has none"
+        yield Problem("curriculum", f"has no effect: {what}; choose negatives=bm25 or mined, or curriculum=none")
         return
     limit = "top" if "top" in negatives else "last"
     kept = negatives.get(limit)
@@ -63,7 +72,7 @@ def curriculum_and_temperature(spec: Spec) -> Iterator[Problem]:
     if (loop or factor) and constant(spec["loss"], "uses_temperature") is False:
         fix = "choose loss=infonce or sampled_softmax, or curriculum=none"
         what = "the effective number of negatives is that of a softmax" if loop else "it moves the temperature"
-        yield Problem("curriculum", f"has no effect: {what}, and loss={name_of(spec['loss'])} takes no temperature; {fix}")
+        yield Problem("curriculum", f"has no effect: {what}, and loss={option_of(spec['loss'])} takes no temperature; {fix}")
     elif loop and curriculum.get("by") == "temperature" and spec["temperature"][TARGET] == LEARNED:
         fix = "the one undoes what the other does; choose temperature=constant"
         yield Problem("temperature", f"is learned, and curriculum=target_hardness moves it too: {fix}", warning=True)
@@ -111,5 +120,5 @@ def _has_text(features: Any) -> bool:
     return any((value.get("kind") if isinstance(value, Mapping) else value) == "text" for value in values)
 
 
-RULES: tuple[Rule, ...] = (words, frequency, curriculum_and_negatives, curriculum_and_temperature)
+RULES: tuple[Rule, ...] = (two_sides, words, frequency, curriculum_and_negatives, curriculum_and_temperature)
 """In the order in which their problems are told."""
