@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 import numpy as np
@@ -47,6 +48,22 @@ def test_histories_of_the_hand_made_source(make_tables, prepared):
     assert histories(dataset.queries("valid", np.arange(1))) == [[0, 1]]
     assert histories(dataset.queries("test", np.arange(2))) == [[1, 2], [0]]
     assert histories(dataset.last_queries(np.arange(4))) == [[2, 3], [0, 2], [5], []]
+
+
+@pytest.mark.parametrize("name", ["random", "given", "temporal", "held out"])
+def test_without_order_a_history_is_every_other_visible_item(random_tables, prepared, name):
+    tables = random_tables(SPLITS[name], time=name in ("temporal", "held out"))
+    declaration = dataclasses.replace(tables.declaration, history=HistorySpec(max_length=1000, ordered=False))
+    dataset = prepared(dataclasses.replace(tables, declaration=declaration))
+    events = list(zip(*(dataset.events[column].tolist() for column in ("query", "item", "part")), strict=True))
+    for part in ("train", "valid", "test"):
+        examples = dataset.train if part == "train" else dataset.eval_part(part)
+        found = histories(dataset.queries(part, np.arange(len(examples))))
+        targets = dataset.train.item_rows.tolist() if part == "train" else [-1] * len(examples)
+        for query, target, history in zip(examples.query_rows, targets, found, strict=True):
+            assert sorted(history) == sorted({item for owner, item, its in events if owner == query and its in VISIBLE[part]} - {target})
+    last = histories(dataset.last_queries(np.arange(dataset.num_queries)))
+    assert [set(each) for each in last] == [{item for owner, item, _ in events if owner == query} for query in range(dataset.num_queries)]
 
 
 def test_a_batch_without_any_history_still_has_an_item_row(make_tables, prepared):

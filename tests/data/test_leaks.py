@@ -11,7 +11,7 @@ import pytest
 from tt_hydra.data import prepare as preparing
 from tt_hydra.data import statistics
 from tt_hydra.data.dataset import Dataset
-from tt_hydra.data.declaration import Declaration, SplitSpec
+from tt_hydra.data.declaration import Declaration, HistorySpec, SplitSpec
 from tt_hydra.data.history import Timeline
 from tt_hydra.data.leaks import check_leaks
 from tt_hydra.data.splits import TEST, TRAIN, VALID
@@ -88,6 +88,37 @@ PLANTED = {
 def test_a_leak_planted_in_the_stored_arrays_is_refused(make_tables, prepared, name):
     plant, message = PLANTED[name]
     dataset = prepared(make_tables())
+    check_leaks(dataset)
+    plant(dataset)
+    with pytest.raises(DataError, match=f"leak refused: .*{message}"):
+        check_leaks(Dataset.load(dataset.folder))
+
+
+UNORDERED = {
+    "a later event": (lambda d: rewrite_unordered(d, "test", [TRAIN, VALID, TEST]), "histories of 'test' hold other items"),
+    "an item twice": (lambda d: rewrite(d, "timeline/valid/items", lambda a: np.where(np.arange(len(a)) == 1, a[0], a)), "or one twice"),
+    "the target in the history": (lambda d: rewrite(d, "timeline/others/starts", lambda a: a - (np.arange(len(a)) == 0)), "train history"),
+    "a longer history": (lambda d: rewrite(d, "timeline/others/lengths", lambda a: a + (np.arange(len(a)) == 0)), "holds its own target"),
+    "another query's items": (lambda d: rewrite(d, "timeline/others/starts", lambda a: a + 50), "another query's events"),
+    "other items": (
+        lambda d: rewrite(d, "timeline/others/items", lambda a: np.where(a == 0, 5, a)),
+        "other items than those of the training",
+    ),
+}
+
+
+def rewrite_unordered(dataset: Dataset, name: str, visible) -> None:
+    events = dataset.events
+    timeline = Timeline.unordered(events["item"], np.isin(events["part"], visible), events["offsets"], 0)
+    for field in ("items", "positions", "offsets"):
+        np.save(dataset.folder / "timeline" / name / f"{field}.npy", getattr(timeline, field))
+
+
+@pytest.mark.parametrize("name", UNORDERED)
+def test_a_leak_planted_in_histories_without_order_is_refused(make_tables, prepared, name):
+    plant, message = UNORDERED[name]
+    declaration = Declaration(history=HistorySpec(ordered=False), split=SplitSpec(kind="leave_last_out"))
+    dataset = prepared(make_tables(declaration=declaration))
     check_leaks(dataset)
     plant(dataset)
     with pytest.raises(DataError, match=f"leak refused: .*{message}"):

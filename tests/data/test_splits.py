@@ -36,6 +36,13 @@ def test_temporal_without_validation_holds_out_training_queries():
     assert sorted(row.tolist() for row in last) == [[TRAIN, TRAIN, TEST]] * 3 + [[TRAIN, VALID, TEST]]
 
 
+def test_without_order_any_one_event_is_held_out():
+    frame = events([10] * 200, split=["train"] * 2000)
+    parts = assign(*frame, SplitSpec(kind="given"), HoldOut(share=1.0, last_only=True, seed=0, ordered=False)).reshape(200, 10)
+    assert ((parts == VALID).sum(axis=1) == 1).all()
+    assert (parts == VALID).sum(axis=0).min() > 5  # 20 expected
+
+
 @pytest.mark.parametrize(
     ("spec", "columns", "message"),
     [

@@ -272,3 +272,12 @@ def test_items_shown_and_what_came_of_an_event(tmp_path: Path) -> None:
 def test_a_label_is_no_feature(interactions: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Table(interactions={"path": "events.csv", **interactions})  # type: ignore[arg-type]  # a node as a config gives it
+
+
+def test_paths_are_below_the_folder_that_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, users = {"path": "events.csv", "query": "uid", "item": "sku"}, {"path": str(folder / "users.csv"), "id": "uid"}
+    below = Table(path=str(folder), interactions=events, queries=users)
+    monkeypatch.chdir(folder)
+    here = Table(interactions=events, queries=users)
+    assert below.read().interactions.equals(here.read().interactions)
+    assert below.fingerprint() == here.fingerprint()

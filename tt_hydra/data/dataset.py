@@ -17,7 +17,7 @@ from tt_hydra.contracts import Features, FloatArray, IntArray, Ragged, Schema, S
 from tt_hydra.data.catalogue import AsOf, Catalogue
 from tt_hydra.data.encoded import EncodedTable, load_array, load_ragged
 from tt_hydra.data.featurizer import Featurizer
-from tt_hydra.data.history import Timeline
+from tt_hydra.data.history import Others, Timeline
 from tt_hydra.data.parts import EvalPart, TrainPart
 from tt_hydra.data.schema import HISTORY, TEXT
 from tt_hydra.data.statistics import EventTimes, raw
@@ -218,13 +218,17 @@ class Dataset:
         """
         positions = self._positions[part][index]
         rows = self.events["query"][positions]
-        timeline = self.timeline(TIMELINES[part])
-        return self._query_features(rows, positions, timeline, timeline.before(rows, positions, self.featurizer.history))
+        most, timeline = self.featurizer.history, self.timeline(TIMELINES[part])
+        if self.ordered:
+            return self._query_features(rows, positions, timeline.items, timeline.before(rows, positions, most))
+        if part == "train":
+            return self._query_features(rows, positions, self.others.items, self.others.of(index, most))
+        return self._query_features(rows, positions, timeline.items, timeline.latest(rows, most))
 
     def last_queries(self, rows: IntArray) -> Features:
         """Features of queries that come after everything in the data: last known context, whole history (newest part of it)."""
         timeline = self.timeline(LATEST)
-        return self._query_features(rows, self._last_positions(rows), timeline, timeline.latest(rows, self.featurizer.history))
+        return self._query_features(rows, self._last_positions(rows), timeline.items, timeline.latest(rows, self.featurizer.history))
 
     def query_records(self, rows: IntArray) -> pl.DataFrame:
         """What ``last_queries`` encodes, raw, as ``featurizer.encode_queries`` takes it: id, features, context, history of item ids."""
@@ -247,10 +251,20 @@ class Dataset:
         """What may be looked back on by validation and training (``valid``), by ``test``, or after everything (``end``)."""
         return self._timelines[name]
 
-    def _query_features(self, rows: IntArray, positions: IntArray, timeline: Timeline, ranges: tuple[IntArray, IntArray]) -> Features:
+    @property
+    def ordered(self) -> bool:
+        """Whether a history is what came before; else it is all other items of the query, those of the training part for training."""
+        return bool(self._about.get("ordered", True))
+
+    @cached_property
+    def others(self) -> Others:
+        """The histories of the training examples, where interactions have no order."""
+        return Others.load(self.folder / "timeline" / "others")
+
+    def _query_features(self, rows: IntArray, positions: IntArray, items: IntArray, ranges: tuple[IntArray, IntArray]) -> Features:
         values: dict[str, Any] = {**self.query_table.gather(rows), **self.context_table.gather(positions)}
         if self.featurizer.history:
-            values[HISTORY] = self.catalogue.history(timeline.items, *ranges)
+            values[HISTORY] = self.catalogue.history(items, *ranges)
         return Features(len(rows), values, torch.from_numpy(rows))
 
     def _last_positions(self, rows: IntArray) -> IntArray:

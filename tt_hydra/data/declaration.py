@@ -130,9 +130,12 @@ class HistorySpec:
 
     Attributes:
         max_length: how many of the latest items are kept.
+        ordered: whether the interactions have an order. Where they have none, a history is not what came before: it is all other items
+            of the query that the part may look back on, each once, in an order drawn with the seed.
     """
 
     max_length: int = 50
+    ordered: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.max_length, bool) or not isinstance(self.max_length, int) or self.max_length < 1:

@@ -36,9 +36,12 @@ def check_leaks(dataset: Dataset) -> None:
     """
     _check_order(dataset)
     for name, visible in VISIBLE.items():
-        _check_timeline(dataset, dataset.timeline(name), name, visible)
+        check_timeline = _check_timeline if dataset.ordered else _check_unordered
+        check_timeline(dataset, dataset.timeline(name), name, visible)
     for part in PARTS:
         _check_examples(dataset, part)
+    if not dataset.ordered:
+        _check_others(dataset)
     _check_pairs(dataset)
     _check_said(dataset)
     _check_fitted(dataset)
@@ -73,12 +76,36 @@ def _check_timeline(dataset: Dataset, timeline: Timeline, name: str, visible: It
     _require(np.array_equal(np.diff(timeline.offsets), counts), f"the histories of {name!r} run into another query's events")
 
 
+def _check_unordered(dataset: Dataset, timeline: Timeline, name: str, visible: Iterable[int]) -> None:
+    events, size = dataset.events, dataset.num_items
+    keys = events["query"] * size + events["item"]
+    own = np.repeat(np.arange(dataset.num_queries), np.diff(timeline.offsets)) * size + timeline.items.astype(np.int64)
+    expected = np.unique(keys[np.isin(events["part"], list(visible))])
+    _require(np.array_equal(np.sort(own), expected), f"the histories of {name!r} hold other items than those they may see, or one twice")
+
+
+def _check_others(dataset: Dataset) -> None:
+    """Each training history is all of the query's training items but the target, which stands right before and right behind it."""
+    timeline, others, train = dataset.timeline(TIMELINES["train"]), dataset.others, dataset.train
+    counts, begin = np.diff(timeline.offsets), timeline.offsets[:-1]
+    place = others.starts - 1 - 2 * begin[train.query_rows]
+    _require(((place >= 0) & (place < counts[train.query_rows])).all(), "a train history holds another query's events")
+    own = timeline.items[begin[train.query_rows] + place]
+    _require(np.array_equal(own, train.item_rows), "a train history holds its own target")
+    _require(np.array_equal(others.lengths, counts[train.query_rows] - 1), "a train history holds its own target")
+    halves = np.repeat(2 * begin, counts) + np.arange(len(timeline.items)) - np.repeat(begin, counts)
+    for half in (halves, halves + np.repeat(counts, counts)):
+        _require(np.array_equal(others.items[half], timeline.items), "the train histories hold other items than those of the training part")
+
+
 def _check_examples(dataset: Dataset, part: Split) -> None:
     """No history reaches the event of its example, a later one or another query's."""
     events, timeline = dataset.events, dataset.timeline(TIMELINES[part])
     positions = dataset.train.positions if part == "train" else dataset.eval_part(part).positions
     stored = np.flatnonzero(events["part"] == PARTS.index(part)) if part == "train" else np.unique(_answered(dataset, PARTS.index(part)))
     _require(np.array_equal(positions, stored), f"the {part} examples do not stand at the first events that they are to predict")
+    if not dataset.ordered:
+        return
     queries = events["query"][positions]
     starts, lengths = timeline.before(queries, positions, max(1, dataset.featurizer.history))
     some = lengths > 0

@@ -22,7 +22,7 @@ from tt_hydra.data.encoded import Column, EncodedTable, save_column
 from tt_hydra.data.encoders import Encoder, Text, fit_encoder
 from tt_hydra.data.featurizer import Featurizer
 from tt_hydra.data.given import given_negatives
-from tt_hydra.data.history import Timeline
+from tt_hydra.data.history import Others, Timeline
 from tt_hydra.data.leaks import check_leaks
 from tt_hydra.data.ordered import Events, distinct_pairs, examples, grouped, popularity, read_events
 from tt_hydra.data.schema import Declared, declared
@@ -54,9 +54,12 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
         raise DataError(f"nothing to retrieve: {len(tables.items)} items, {len(tables.queries)} queries; both tables need rows")
     counts = dict(tables.counts)
     share = tables.declaration.split.valid if valid_share is None else valid_share
-    events = read_events(tables, HoldOut(share=share, last_only=tables.declaration.history is not None, seed=seed), counts)
+    history = tables.declaration.history
+    ordered = history is None or history.ordered
+    events = read_events(tables, HoldOut(share=share, last_only=history is not None, seed=seed, ordered=ordered), counts)
     folder.mkdir(parents=True, exist_ok=True)
     _write_events(folder, events)
+    _write_timelines(folder / "timeline", events, None if ordered else seed)
     _write_parts(folder, events, tables, counts)
     scales = _write_statistics(folder, events, tables)
     featurizer = _fit(tables, features, events, scales)
@@ -66,7 +69,7 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
     begin = {part: _begin(part, events, tables.declaration.split) for part in ("valid", "test")}
     about: dict[str, object] = {"counts": counts, "display": tables.display, "split": tables.declaration.split.kind, "begin": begin}
     about |= {"event_texts": True} if tables.declaration.text else {}
-    about |= {"labels": tables.declaration.labels}
+    about |= {"labels": tables.declaration.labels, "ordered": ordered}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
     check_leaks(Dataset.load(folder))
     log.info("data set: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
@@ -75,8 +78,19 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
 def _write_events(folder: Path, events: Events) -> None:
     _save(folder / "events", query=events.queries, item=events.items, time=events.times, row=events.rows, part=events.parts)
     np.save(folder / "events" / "offsets.npy", events.offsets)
+
+
+def _write_timelines(folder: Path, events: Events, seed: int | None) -> None:
+    """What each part may look back on; with a seed, as sets without order."""
     for name, parts in VISIBLE.items():
-        Timeline.build(events.items, events.among(parts), events.offsets).save(folder / "timeline" / name)
+        visible = events.among(parts)
+        if seed is None:
+            Timeline.build(events.items, visible, events.offsets).save(folder / name)
+        else:
+            Timeline.unordered(events.items, visible, events.offsets, seed).save(folder / name)
+    if seed is not None:
+        training = events.of(TRAIN)
+        Others.build(Timeline.load(folder / "valid"), events.queries[training], events.items[training]).save(folder / "others")
 
 
 def _save(folder: Path, **columns: Column) -> None:

@@ -26,11 +26,13 @@ class HoldOut:
         share: share of the queries with training events.
         last_only: hold out only a query's last training event, so that it keeps a history; otherwise all of them.
         seed: what the draw depends on, together with the number of queries.
+        ordered: whether the events have an order; without one, ``last_only`` holds out any one event.
     """
 
     share: float
     last_only: bool
     seed: int
+    ordered: bool = True
 
 
 def assign(events: pl.DataFrame, offsets: IntArray, spec: SplitSpec, hold_out: HoldOut) -> Parts:
@@ -120,8 +122,11 @@ def _held_out(parts: Parts, events: pl.DataFrame, hold_out: HoldOut) -> Parts:
     wanted = min(max(share, 1 if hold_out.share > 0 else 0), len(candidates) - (0 if hold_out.last_only else 1))
     if wanted <= 0:
         return parts
-    chosen = np.random.default_rng(hold_out.seed).choice(candidates, size=wanted, replace=False)
+    generator = np.random.default_rng(hold_out.seed)
+    chosen = generator.choice(candidates, size=wanted, replace=False)
     held = training[np.isin(queries[training], chosen)]
+    if not hold_out.ordered:
+        held = held[np.lexsort((generator.random(len(held)), queries[held]))]
     if hold_out.last_only:
         held = held[np.append(queries[held][1:] != queries[held][:-1], True)]
     parts[held] = VALID

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import polars as pl
 
@@ -23,6 +24,7 @@ class Table:
     """Interactions, queries and items from files, declared column by column.
 
     Attributes:
+        path: folder that the files' own paths are relative to; None for the working directory.
         interactions: the events.
         queries: what is known of each query; None for nothing but its id.
         items: what is known of each item; None for nothing but its id.
@@ -32,6 +34,7 @@ class Table:
         valid_share: share of the training queries that are held out where ``split`` gives no validation part (given, temporal).
     """
 
+    path: str | None = None
     interactions: Interactions = field(default_factory=Interactions)
     queries: Entities | None = field(default_factory=Entities)
     items: Entities | None = field(default_factory=Entities)
@@ -110,11 +113,14 @@ class Table:
         )
 
     def _files(self) -> dict[str, list[DataFile]]:
-        files = {"interactions": find_files(self.interactions.path, "data.interactions.path")}
+        files = {"interactions": find_files(self._located(self.interactions.path), "data.interactions.path")}
         for side, node in (("queries", self.queries), ("items", self.items)):
             if node is not None and node.path is not None:
-                files[side] = find_files(node.path, f"data.{side}.path")
+                files[side] = find_files(self._located(node.path), f"data.{side}.path")
         return files
+
+    def _located(self, path: str | None) -> str | None:
+        return path if path is None or self.path is None else str(Path(self.path).expanduser() / Path(path).expanduser())
 
     def _id_column(self, side: str) -> str:
         node, own = (self.queries, self.interactions.query) if side == "queries" else (self.items, self.interactions.item)
