@@ -96,6 +96,8 @@ def test_a_folder_in_use_is_refused(onnx_export, tmp_path):
         export(settings(bundle, tmp_path / "mine", overwrite=True))
     with pytest.raises(ConfigError, match="is a file"):
         export(settings(bundle, tmp_path / "mine" / "thesis.txt"))
+    with pytest.raises(ConfigError, match="no folder can be made there"):
+        export(settings(bundle, tmp_path / "mine" / "thesis.txt" / "out"))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 

@@ -88,9 +88,9 @@ def export(settings: ExportSettings) -> Exported:
     if settings.format == "onnx":
         require_packages()
     folder = resolve_bundle(settings.bundle, settings.outputs)
-    retriever = Retriever.load(folder, verify=settings.verify, allow=settings.allow_targets)
     write = _write_graphs if settings.format == "onnx" else _write_model
     with _unfinished(output) as unfinished:
+        retriever = Retriever.load(folder, verify=settings.verify, allow=settings.allow_targets)
         towers = write(unfinished, retriever, settings)
         publish(unfinished, output)
     return Exported(output, towers)
@@ -102,7 +102,10 @@ def _unfinished(output: Path) -> Iterator[Path]:
     folder = output.with_name(f".{output.name}.partial")
     with disk_errors(output.parent, f"export to {output}", TTHydraError):
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise ConfigError(f"output={output}: no folder can be made there ({error}); give another place") from error
         try:
             yield folder
         finally:
