@@ -18,6 +18,7 @@ WITH_KEYS = {
     "loss": ("infonce", "symmetric"),
     "negatives": ("uniform", "num_negatives"),
     "screen": ("margin", "margin"),
+    "teacher": ("cross_encoder", "batch_size"),
     "temperature": ("cosine", "start"),
     "index": ("hnsw", "efSearch"),
     "quantization": ("pq", "refine"),
@@ -212,3 +213,13 @@ def test_whoever_asks_for_accumulated_gradients_is_told_what_they_are_after(told
     assert "accumulated gradients add no negatives" in problem
     assert "train.batch_size" in problem
     assert "train.micro_batch_size" in problem
+
+
+def test_an_option_within_an_option(told):
+    inner = ("loss=matryoshka", "loss@loss.inner=infonce")
+    assert told("loss=matryoshka", "loss@loss.inner=infonc") == ["loss@loss.inner: has no option 'infonc'; did you mean 'infonce'?"]
+    assert told(*reversed(inner), "loss.inner.symetric=true") == ["loss.inner.symetric: is no key; did you mean 'loss.inner.symmetric'?"]
+    assert told("loss=infonce", "loss@loss.inner=infonce")[0].startswith("loss@loss.inner: is no group")
+    task, within = "loss@loss.tasks.retrieval.loss", "loss@loss.tasks.retrieval.loss.inner"
+    problems = told(f"{within}=bprr", "loss=multi_task", f"{task}=matryoshka", "loss.weighting=equal")
+    assert [problem.partition(": ")[0] for problem in problems] == [within, "loss.weighting"]

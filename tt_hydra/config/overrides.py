@@ -51,8 +51,10 @@ def diagnose(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str], e
     if isinstance(plain, Problem):
         raise ConfigError(str(plain))
     found = _Sorted()
-    known = {str(key): value for key, value in plain.hydra.runtime.choices.items() if not str(key).startswith("hydra/")}
-    for text in overrides:
+    known = _groups(plain)
+    for text in sorted(overrides, key=_depth):
+        chosen = _load(loader, command, found.choices) if _depth(text) else plain
+        known |= {} if isinstance(chosen, Problem) else _groups(chosen)
         _sort(loader, text, known, found)
     config = _load(loader, command, found.choices) if found.choices else plain
     if isinstance(config, Problem):
@@ -69,6 +71,16 @@ def message(error: BaseException) -> str:
     lines = [line.strip() for part in parts for line in part.splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type=", "reference_type="))]
     return "; ".join(dict.fromkeys(kept))
+
+
+def _groups(config: DictConfig) -> dict[str, str | None]:
+    """What is chosen in each group, Hydra's own left out."""
+    return {str(key): value for key, value in config.hydra.runtime.choices.items() if not str(key).startswith("hydra/")}
+
+
+def _depth(text: str) -> int:
+    """How far inside of another option the group is that an override chooses from: 1 for ``loss@loss.inner=...``."""
+    return text.partition("=")[0].partition("@")[2].count(".")
 
 
 def _load(loader: ConfigLoaderImpl, command: str, overrides: list[str]) -> DictConfig | Problem:
