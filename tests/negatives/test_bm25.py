@@ -56,6 +56,22 @@ def test_the_best_by_words_without_positives_and_their_equals() -> None:
         assert scores == pytest.approx([score(question, ITEMS[row]) for row in expected], rel=1e-5)
 
 
+def test_it_does_not_matter_how_many_questions_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = find(VIEW, 100)
+    monkeypatch.setattr("tt_hydra.negatives.bm25.BLOCK", 3)
+    parts = find(VIEW, 100)
+    for name in ("scores", "positive_keys", "positive_scores", "num_items"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    assert parts.candidates.values.tolist() == whole.candidates.values.tolist()
+    assert parts.candidates.offsets.tolist() == whole.candidates.offsets.tolist()
+
+
+def test_what_was_found_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        find(VIEW, 100)
+    assert "for each of 4 questions; left out: 2 (known positive), 1 (equal to a positive), 0" in caplog.text
+
+
 def test_the_positives_keep_their_scores() -> None:
     told = find(VIEW, 100).positives_of(np.array([0, 1, 2]), np.array([0, 4, 1]))
     assert told[:2] == pytest.approx([score(QUESTIONS[0], ITEMS[0]), score(QUESTIONS[1], ITEMS[4])], rel=1e-5)

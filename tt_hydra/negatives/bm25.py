@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,10 @@ from tt_hydra.negatives.pool import FittedPool, Pool, PoolRule
 from tt_hydra.negatives.ranking import all_positives, filtered, to_ask_for
 
 logger = logging.getLogger(__name__)
+
+BLOCK = 4096
+"""Questions whose results are held at once, before they are filtered."""
+BM25Scorer = Callable[[Sequence[str]], FloatArray | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,34 +71,71 @@ def find(training: TrainingView, last: int) -> Pool:
     content = np.arange(training.num_items) if training.content is None else training.content()
     known = all_positives(training)
     width = to_ask_for(last, known, content)
-    rows, scores, known_scores = _search(training.question_texts(), training.item_texts(), known, width)
-    ranking = filtered(rows, scores, known, content, last)
-    found = np.diff(ranking.candidates.offsets)
-    removed = ", ".join(f"{name}: {count}" for name, count in ranking.removed.items())
-    logger.info("BM25 negatives: %.1f for each of %d questions; left out: %s", found.mean() if len(found) else 0, len(found), removed)
-    return Pool.of(ranking.candidates, ranking.scores, known, known_scores, training.num_items)
+    questions, engine = _words(training.question_texts()), _engine(training.item_texts())
+    rankings, known_scores = [], [np.empty(0, np.float32)]
+    for start in range(0, len(questions), BLOCK):
+        block = np.arange(start, min(start + BLOCK, len(questions)))
+        positives = known.take(block)
+        rows, scores, of_positives = _search(engine, questions[start : start + BLOCK], positives, width)
+        rankings.append(filtered(rows, scores, positives, content, last))
+        known_scores.append(of_positives)
+    candidates = _joined([ranking.candidates for ranking in rankings])
+    _tell(candidates, [ranking.removed for ranking in rankings])
+    scores = np.concatenate([np.empty(0, np.float32), *(ranking.scores for ranking in rankings)])
+    return Pool.of(candidates, scores, known, np.concatenate(known_scores), training.num_items)
 
 
-def _search(questions: Sequence[str], items: Sequence[str], known: Ragged, width: int) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Rows (-1: none) and scores of each question's best items that share a word with it, and the scores of its positives."""
+def _words(texts: Sequence[str]) -> list[list[str]]:
     import bm25s  # noqa: PLC0415
 
+    words: list[list[str]] = bm25s.tokenize(list(texts), return_ids=False, show_progress=False)
+    return words
+
+
+def _engine(items: Sequence[str]) -> BM25Scorer | None:
+    """Scores of all items for a question's words; None for a catalogue without a word."""
+    import bm25s  # noqa: PLC0415
+
+    words = _words(items)
+    if not any(words):
+        return None
+    engine = bm25s.BM25()
+    engine.index(words, show_progress=False)
+
+    def score(question: Sequence[str]) -> FloatArray | None:
+        codes = engine.get_tokens_ids(question)
+        return engine.get_scores_from_ids(codes) if codes else None
+
+    return score
+
+
+def _search(
+    engine: BM25Scorer | None, questions: Sequence[Sequence[str]], known: Ragged, width: int
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Rows (-1: none) and scores of each question's best items that share a word with it, and the scores of its positives."""
     rows, scores = np.full((len(questions), width), -1, np.int64), np.zeros((len(questions), width), np.float32)
     known_scores = np.full(len(known.values), np.nan, np.float32)
-    tokens = bm25s.tokenize(list(items), show_progress=False)
-    if not any(tokens.ids):
-        return rows, scores, known_scores
-    engine = bm25s.BM25()
-    engine.index(tokens, show_progress=False)
-    for at, words in enumerate(bm25s.tokenize(list(questions), return_ids=False, show_progress=False)):
-        codes = engine.get_tokens_ids(words)
-        if not codes:
-            continue
-        all_scores = engine.get_scores_from_ids(codes)
-        best = _best(all_scores, width)
-        rows[at, : len(best)], scores[at, : len(best)] = best, all_scores[best]
-        known_scores[known.offsets[at] : known.offsets[at + 1]] = all_scores[known.row(at)]
+    for at, words in enumerate(questions):
+        found = None if engine is None else engine(words)
+        if found is not None:
+            best = _best(found, width)
+            rows[at, : len(best)], scores[at, : len(best)] = best, found[best]
+            known_scores[known.offsets[at] : known.offsets[at + 1]] = found[known.row(at)]
     return rows, scores, known_scores
+
+
+def _joined(parts: Sequence[Ragged]) -> Ragged:
+    lengths = np.concatenate([[0], *(np.diff(part.offsets) for part in parts)])
+    return Ragged(np.concatenate([np.empty(0, np.int64), *(part.values for part in parts)]), np.cumsum(lengths).astype(np.int64))
+
+
+def _tell(candidates: Ragged, removed: Sequence[Mapping[str, int]]) -> None:
+    counts = Counter[str]()
+    for each in removed:
+        counts.update(each)
+    left_out = ", ".join(f"{count} ({name})" for name, count in counts.items())
+    mean = len(candidates.values) / max(1, len(candidates))
+    logger.info("BM25 negatives: %.1f for each of %d questions; left out: %s", mean, len(candidates), left_out or "none")
 
 
 def _best(scores: FloatArray, width: int) -> IntArray:
