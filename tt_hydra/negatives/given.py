@@ -10,6 +10,7 @@ import numpy as np
 from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, Ragged, TrainingView
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
+from tt_hydra.negatives.choice import without_replacement
 from tt_hydra.negatives.frequency import log_presence, log_share
 
 MISSING = (
@@ -60,10 +61,8 @@ class FittedGiven:
             raise ConfigError(MISSING)
         owner, place = _distinct(request.given)
         named = np.bincount(owner, minlength=len(request.given))
-        order = np.lexsort((generator.random(len(owner)), owner))
-        rank = np.arange(len(order)) - np.repeat(np.cumsum(named) - named, named)
-        chosen = order[rank < self.per_query]
-        owner, place = owner[chosen], place[chosen]
+        owner, number = without_replacement(named, np.full(len(named), self.per_query), generator)
+        place = place[(np.cumsum(named) - named)[owner] + number]
         nan = np.full(len(place), np.nan, np.float32)
         return Drawn(
             rows=request.given.values[place].astype(np.int64),

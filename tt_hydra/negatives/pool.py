@@ -10,6 +10,7 @@ import numpy as np
 from tt_hydra.contracts import BoolArray, Drawn, DrawRequest, FloatArray, Hardness, IntArray, Origin, Ragged
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
+from tt_hydra.negatives.choice import without_replacement
 from tt_hydra.negatives.frequency import log_presence
 
 NO_CHANGE = Hardness()
@@ -140,9 +141,8 @@ def draw_own(
     width = np.bincount(owner, minlength=len(questions))
     wanted = min(max(hardness.share, 0.0), 1.0) * rule.per_query
     count = int(wanted) + (generator.random(len(questions)) < wanted % 1)
-    order = np.lexsort((generator.random(len(owner)), owner))
-    chosen = order[_within(width) < count[owner]]
-    owner, place = owner[chosen], place[chosen]
+    owner, number = without_replacement(width, count, generator)
+    place = place[(np.cumsum(width) - width)[owner] + number]
     return Drawn(
         rows=pool.candidates.values[place].astype(np.int64),
         origin=np.full(len(place), int(origin)),
