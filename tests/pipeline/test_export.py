@@ -83,7 +83,7 @@ def test_the_loss_of_8_bits_is_that_of_the_written_graphs(onnx_export):
     assert written["loss"]["recall@10"]["value"] == pytest.approx(np.mean(shared), abs=0.011)
     assert written["bytes"]["onnx int8"] < written["bytes"]["onnx"] / 2
     assert set(written["p50_ms"]) == {"torch", "onnx", "onnx int8"}
-    assert ("not faster" in written["verdict"]) == (written["p50_ms"]["onnx int8"] >= written["p50_ms"]["onnx"])
+    assert ("not faster" in written["verdict"]) == (written["p50_ms"]["onnx int8"] >= 0.95 * written["p50_ms"]["onnx"])
 
 
 def test_a_folder_in_use_is_refused(onnx_export, tmp_path):

@@ -12,6 +12,8 @@ from tt_hydra.export.int8 import Loss
 
 TORCH, FLOAT, INT8 = "torch", "onnx", "onnx int8"
 """Names of the arms whose latency is measured."""
+NOTABLY = 0.95
+"""Share of a time that another must be below to count as faster: medians of the same arm differ by this much."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,11 +36,11 @@ class Quantized:
     def verdict(self) -> str:
         """Whether it pays, in one sentence."""
         quick, slow = self.p50_ms[INT8], self.p50_ms[FLOAT]
-        if quick < slow:
+        if quick < NOTABLY * slow:
             return f"int8 takes {quick / slow:.0%} of the time of float32 in ONNX Runtime, one query at a time on this CPU"
         return (
             f"int8 is not faster here: {quick:.3g} ms against {slow:.3g} ms of float32 in ONNX Runtime, one query at a time. Quantizing "
-            "what flows between costs what small matrix products save, and some CPUs have no instructions for it: it saves bytes only"
+            "what flows between costs what small matrix products save, and some CPUs have no instructions for it: at best it saves bytes"
         )
 
     def to_json(self) -> dict[str, Any]:
