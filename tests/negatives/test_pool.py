@@ -69,25 +69,27 @@ def test_an_unknown_positive_sets_no_limit() -> None:
     assert len(drawn.rows) == 4
 
 
+def many_times(times: int, hardness: Hardness = PLAIN) -> Drawn:
+    """Three of the first question's four candidates, for as many queries that ask it."""
+    sampler = FittedPool(PoolRule(per_query=3), Origin.MINED, np.zeros(times, np.int64), log_share(np.ones(40, np.float32)), POOL)
+    return sampler.draw(request_of([2] * times, hardness=hardness), np.random.default_rng(0))
+
+
 def test_n_of_w_without_replacement_as_often_as_log_q_says() -> None:
-    sampler, generator, times = fitted(per_query=3), np.random.default_rng(0), 4000
-    seen = np.zeros(40)
-    for _ in range(times):
-        drawn = sampler.draw(request_of([2]), generator)
-        assert len(set(drawn.rows.tolist())) == 3
-        assert np.exp(drawn.log_q) == pytest.approx([3 / 4] * 3)
-        seen[drawn.rows] += 1
-    assert seen[10:14] / times == pytest.approx([0.75] * 4, abs=0.03)
+    times = 4000
+    drawn = many_times(times)
+    assert np.bincount(drawn.owner).tolist() == [3] * times
+    assert np.exp(drawn.log_q) == pytest.approx(3 / 4)
+    assert np.bincount(drawn.rows)[10:14] / times == pytest.approx([0.75] * 4, abs=0.03)
+    assert len(set(zip(drawn.owner.tolist(), drawn.rows.tolist(), strict=True))) == 3 * times
 
 
 @pytest.mark.parametrize(("share", "chance"), [(0.5, 1.5 / 4), (0.25, 0.75 / 4), (1.0, 3 / 4)])
 def test_a_share_keeps_its_mean_and_log_q_knows(share: float, chance: float) -> None:
-    sampler, generator, times, seen = fitted(per_query=3), np.random.default_rng(0), 6000, 0
-    for _ in range(times):
-        drawn = sampler.draw(request_of([2], hardness=Hardness(share=share)), generator)
-        seen += int((drawn.rows == 12).sum())
-        assert np.exp(drawn.log_q) == pytest.approx([chance] * len(drawn.rows))
-    assert seen / times == pytest.approx(chance, abs=4 * math.sqrt(chance / times))
+    times = 6000
+    drawn = many_times(times, Hardness(share=share))
+    assert np.exp(drawn.log_q) == pytest.approx(chance)
+    assert (drawn.rows == 12).sum() / times == pytest.approx(chance, abs=4 * math.sqrt(chance / times))
 
 
 def test_a_share_of_a_pool_smaller_than_the_draw() -> None:
