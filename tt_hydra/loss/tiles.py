@@ -13,8 +13,8 @@ from torch.autograd.function import once_differentiable
 from tt_hydra.contracts import LossOutput
 from tt_hydra.errors import ConfigError
 
-DEFAULT_CHUNK = 1_048_576
-"""Scores held at once: 4 MiB a matrix, which stays in the cache of a CPU core and is enough work for a GPU kernel."""
+DEFAULT_CHUNK = 262_144
+"""Scores held at once: 1 MiB a matrix, of which the few that are needed stay in the cache of a CPU core."""
 
 LEAST_ROWS = 64
 """Rows held at once where ``chunk_size`` allows fewer: matrix products of less rows spend their time on reading the items."""
