@@ -26,7 +26,6 @@ from tt_hydra.pipeline.selftest import ITEMS, QUERIES, TEMPERATURE, Nearness, Wo
 STEPS = 400
 SAMPLERS = {
     "in_batch": InBatch(),
-    "streaming": InBatch(frequency="streaming"),
     "popularity": Popularity(),
     "mixed": Mixed(),
     "queue": Queue(),
