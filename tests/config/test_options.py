@@ -18,7 +18,7 @@ from tt_hydra.pipeline.settings import RunSettings
 
 CONF = config_dir()
 TESTS = Path(__file__).resolve().parent.parent
-MIRRORED = ("data", "tower", "pooling", "loss", "negatives", "screen", "curriculum", "temperature", "index", "quantization")
+MIRRORED = ("data", "tower", "pooling", "loss", "negatives", "screen", "teacher", "curriculum", "temperature", "index", "quantization")
 OPTIONS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.parent != CONF and path.parent.parts[-2:-1] != ("hydra",))
 PLACES = {
     "tower": [["tower", "tower@query_tower"], ["tower@item_tower"]],
@@ -30,6 +30,12 @@ COMPANIONS = {
     **{f"curriculum/{name}.yaml": ["data=pairs", "data.path=.", "negatives=bm25"] for name in ("step", "easy_to_hard")},
     **{f"data/{name}.yaml": ["data.path=."] for name in ("beir", "pairs", "vectors")},
     "data/table.yaml": ["data.interactions.path=."],
+    **{
+        f"loss/{name}.yaml": ["data=pairs", "data.path=.", "data.teacher=score", "data.negatives_teacher=scores"]
+        for name in ("margin_mse", "kl_distill")
+    },
+    "screen/guide.yaml": ["data=pairs", "data.path=."],
+    "teacher/cross_encoder.yaml": ["data=pairs", "data.path=.", "loss=kl_distill", "teacher.model=name"],
 }
 """What an option needs beside it."""
 

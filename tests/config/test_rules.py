@@ -65,6 +65,30 @@ def test_given_negatives_need_data_that_names_them(data, told):
     assert any(problem.startswith("negatives: are taken from the data") for problem in told("negatives=given", f"data={data}"))
 
 
+def test_the_index_of_mining_is_checked_like_the_one_that_is_served(told):
+    assert told("negatives=mined") == []
+    assert told("negatives=mined", "index@negatives.index=hnsw", "negatives.index.M=16") == []
+    one(told("negatives=mined", "index@negatives.index=factory", "negatives.index.spec='IVF10,PQ7'"), "negatives.index: cannot search")
+    assert told("negatives=in_batch", "index@negatives.index=hnsw") != []
+
+
+def test_minings_that_no_step_would_see(told):
+    one(told("negatives=mined", "negatives.start=3", "train.max_epochs=3"), "negatives.start: is 3", "negatives.start=0")
+    assert told("negatives=mined", "negatives.start=3", "train.max_epochs=4") == []
+
+
+def test_a_teacher_that_rates_is_named_has_texts_and_is_listened_to(told):
+    texts = ("data=beir", "data.path=.", "train.batch_size=1024")
+    one(told("teacher=cross_encoder", "loss=margin_mse", *texts), "teacher.model: must be given")
+    assert told("teacher=cross_encoder", "teacher.model=some/name", "loss=margin_mse", *texts) == []
+    one(told("teacher=cross_encoder", "teacher.model=some/name", *texts), "teacher: has no effect", "loss=margin_mse")
+    one(
+        told("teacher=cross_encoder", "teacher.model=some/name", "loss=kl_distill"),
+        "teacher: reads texts",
+        "queries have none",
+    )
+
+
 def test_a_table_names_negatives_by_what_was_shown(told):
     one(told("negatives=given", "data=table", "data.interactions.path=."), "data=table names none", "data.interactions.impressions")
     assert told("negatives=given", "data=table", "data.interactions.path=.", "data.interactions.impressions=shown") == []
@@ -122,6 +146,8 @@ def test_files_must_be_named_and_there(told, tmp_path, monkeypatch):
     assert told("data=hub", "data.path=some/id", "train.batch_size=1024") == []
     column = told("data=table", "data.interactions.path=here", "data.items.path=here", "data.items.features={path: text}")
     assert column == [], "a column may be called path"
+    (tmp_path / "here" / "events.csv").touch()
+    assert told("data=table", "data.path=here", "data.interactions.path=events.csv") == []
 
 
 def test_weights_to_start_from_must_be_there(told, tmp_path):

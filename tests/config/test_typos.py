@@ -18,7 +18,6 @@ WITH_KEYS = {
     "loss": ("infonce", "symmetric"),
     "negatives": ("uniform", "num_negatives"),
     "screen": ("margin", "margin"),
-    "teacher": ("cross_encoder", "batch_size"),
     "temperature": ("cosine", "start"),
     "index": ("hnsw", "efSearch"),
     "quantization": ("pq", "refine"),

@@ -31,6 +31,7 @@ TOWERS = [
     "negatives",
     "curriculum",
     "screen",
+    "teacher",
     "temperature",
     "optimizer",
     "train",

@@ -21,6 +21,7 @@ PACKAGES = {
     "Loss": "tt_hydra.loss",
     "NegativeSampler": "tt_hydra.negatives",
     "ScreenSpec": "tt_hydra.screen",
+    "Teacher": "tt_hydra.teacher",
     "Curriculum": "tt_hydra.curriculum",
     "Temperature": "tt_hydra.temperature",
     "IndexSpec": "tt_hydra.index",

@@ -10,6 +10,8 @@ from tt_hydra.config.problems import Problem
 from tt_hydra.config.sampling import texts_of
 
 GUIDE = "tt_hydra.screen.guide.Guide"
+GIVEN_TEACHER = "tt_hydra.teacher.given.Given"
+CROSS_ENCODER = "tt_hydra.teacher.cross_encoder.CrossEncoder"
 MOVIELENS = "tt_hydra.data.movielens.MovieLens"
 
 
@@ -17,12 +19,28 @@ def teacher(spec: Spec) -> Iterator[Problem]:
     """A loss that learns from a teacher, where there is none."""
     data = spec["data"]
     scored = data.get("teacher") is not None and data.get("negatives_teacher") is not None
-    if scored or spec["negatives"].get("teacher") is not None:
+    if scored or spec["teacher"][TARGET] != GIVEN_TEACHER:
         return
     for path, loss in _losses(spec["loss"], "loss"):
         if constant(loss, "requires_teacher") is True:
-            fix = "name the columns in data.teacher and data.negatives_teacher (data=pairs), or let a cross-encoder rate mined negatives"
+            fix = "name the columns in data.teacher and data.negatives_teacher (data=pairs), or use teacher=cross_encoder"
             yield Problem(path, f"learns from a teacher's scores of positives and negatives, and there are none: {fix}")
+
+
+def cross_encoder(spec: Spec) -> Iterator[Problem]:
+    """A model that rates pairs of texts: named, read by someone, and given texts."""
+    chosen = spec["teacher"]
+    if chosen[TARGET] != CROSS_ENCODER:
+        return
+    if chosen.get("model") is None:
+        yield Problem("teacher.model", "must be given: the name or folder of a sentence-transformers CrossEncoder")
+    if not any(constant(loss, "requires_teacher") is True for _, loss in _losses(spec["loss"], "loss")):
+        fix = "choose loss=margin_mse or kl_distill, or teacher=given"
+        yield Problem("teacher", f"has no effect: loss={name_of(spec['loss'])} learns from no teacher; {fix}")
+    missing = [side for side, present in texts_of(spec["data"]).items() if not present]
+    if missing:
+        fix = "declare a feature of kind text, or use teacher=given"
+        yield Problem("teacher", f"reads texts, but the {' and the '.join(missing)} have none; {fix}")
 
 
 def prefixes(spec: Spec) -> Iterator[Problem]:
@@ -78,5 +96,5 @@ def _labels(data: Spec) -> tuple[str, ...] | None:
     return tuple(interactions.get("labels") or ()) if isinstance(interactions, Mapping) else ()
 
 
-RULES: tuple[Rule, ...] = (teacher, prefixes, labels, guide)
+RULES: tuple[Rule, ...] = (teacher, cross_encoder, prefixes, labels, guide)
 """In the order in which their problems are told."""

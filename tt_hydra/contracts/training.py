@@ -108,6 +108,24 @@ class Screen(Protocol):
         """``(columns, batch)`` bool, the same for all queries and the candidates in these columns."""
 
 
+class RatePairs(Protocol):
+    """A teacher's model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that its scores depend on."""
+
+    def __call__(self, questions: Sequence[str], items: Sequence[str]) -> FloatArray:
+        """``(pairs,)`` float32 scores of pairs of texts."""
+
+
+class Teacher(Protocol):
+    """Where the scores come from that a distilling loss learns from."""
+
+    def build(self) -> RatePairs | None:
+        """The model that rates pairs of texts; None where only the data has scores."""
+
+
 class ScreenSpec(Protocol):
     """Hyper-parameters of a false-negative filter."""
 

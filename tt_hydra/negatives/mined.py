@@ -56,6 +56,7 @@ class Mined:
     index: Any = field(default_factory=partial(instantiate, FLAT, object))
     with_in_batch: bool = True
     requires_given: ClassVar[bool] = False
+    has_pool: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_at_least_one(top=self.top, every=self.every)

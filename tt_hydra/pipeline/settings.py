@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tt_hydra.contracts import Curriculum, Loss, Metric, NegativeSampler, Pooling, ScreenSpec, Temperature
+from tt_hydra.contracts import Curriculum, Loss, Metric, NegativeSampler, Pooling, ScreenSpec, Teacher, Temperature
 from tt_hydra.data.tables import Source
 from tt_hydra.errors import ConfigError
 from tt_hydra.index.check import IndexSpec, Quantization
@@ -101,6 +101,7 @@ class RunSettings:
     negatives: NegativeSampler
     curriculum: Curriculum
     screen: ScreenSpec
+    teacher: Teacher
     temperature: Temperature
     index: IndexSpec
     quantization: Quantization

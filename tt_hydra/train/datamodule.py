@@ -10,12 +10,14 @@ from functools import partial
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 
 from tt_hydra.contracts import Batch, Drawn, DrawRequest, FittedSampler, FloatArray, Hardness, IntArray, Ragged
 from tt_hydra.data import batches
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.negatives.streaming import Observer
 from tt_hydra.train.guide import GuideVectors
+from tt_hydra.train.teaching import Teaching
 
 Order = Callable[[Callable[[], Batch]], Callable[[], Batch]]
 """Takes work on; what it returns waits for the result."""
@@ -50,6 +52,7 @@ class EpochBatches:
         world_size: number of processes.
         hardness: of the negatives, by the number of the step in the whole training.
         guide: vectors of another model that go along, or None.
+        teaching: gives a teacher's scores that the data does not have, or None.
         passed: the epochs that the sampler was told of.
         prefetch: whether a thread makes the next batch while a step runs.
     """
@@ -63,6 +66,7 @@ class EpochBatches:
     world_size: int = 1
     hardness: Callable[[int], Hardness] = same_hardness
     guide: GuideVectors | None = None
+    teaching: Teaching | None = None
     passed: Passed = field(default_factory=Passed)
     prefetch: bool = False
 
@@ -110,7 +114,10 @@ class EpochBatches:
             self.sampler.observe(self.dataset.train.item_rows[whole], number + 1)
         positives = len(whole) + min(self.sampler.memory, self._earlier_positives(step))
         log_presence = partial(self.sampler.log_presence, batch=positives)
+        drawn = drawn if self.teaching is None else self.teaching.of_drawn(drawn, index)
         batch = batches.assemble(self.dataset, index, drawn, self.sampler.in_batch, log_presence)
+        if self.teaching is not None:
+            batch = replace(batch, teacher=torch.from_numpy(self.teaching.of_examples(index)))
         return batch if self.guide is None else replace(batch, guide=self.guide.of(index, batch.item_rows.numpy()))
 
     def _earlier_positives(self, step: int) -> int:

@@ -21,7 +21,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
 
-from tt_hydra.contracts import FittedSampler
+from tt_hydra.contracts import FittedSampler, Teacher
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError, interruption
 from tt_hydra.index.build import build_index
@@ -41,6 +41,7 @@ from tt_hydra.train.queue import VectorQueue
 from tt_hydra.train.rank import is_follower, lead
 from tt_hydra.train.selection import AtomicCheckpointIO, CurvePoint, Selection, save_weights
 from tt_hydra.train.settings import TrainSettings
+from tt_hydra.train.teaching import teaching
 from tt_hydra.train.validate import validation_figures
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class TrainingJob:
     precision: Precision
     exclude_seen: bool
     eval_batch_size: int
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,6 +166,7 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
         batch_size=job.settings.batch_size,
         seed=job.seed,
         guide=guide,
+        teaching=teaching(job.teacher, job.dataset),
         prefetch=job.settings.prefetch,
     )
     if job.settings.memory_gb is not None:

@@ -42,13 +42,17 @@ STAGES: Mapping[str, Stage] = {
         libraries=("numpy", "polars"),
     ),
     "train": Stage(
-        nodes=(*TOWERS, "loss", "negatives", "curriculum", "screen", "temperature", "optimizer", "train", "evaluate.exclude_seen"),
+        nodes=(
+            *TOWERS,
+            *("loss", "negatives", "curriculum", "screen", "teacher", "temperature", "optimizer", "train", "evaluate.exclude_seen"),
+        ),
         inputs=("prepare",),
         code=(
             *TOWER_CODE,
             *(
                 "tt_hydra.loss",
                 "tt_hydra.screen",
+                "tt_hydra.teacher",
                 "tt_hydra.negatives",
                 "tt_hydra.curriculum",
                 "tt_hydra.temperature",

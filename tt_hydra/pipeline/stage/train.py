@@ -34,6 +34,7 @@ def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Co
         seed=settings.seed,
         device=compute.device,
         precision=compute.precision,
+        teacher=settings.teacher,
         exclude_seen=settings.evaluate.exclude_seen,
         eval_batch_size=settings.runtime.embed_batch_size,
     )
