@@ -45,7 +45,7 @@ def test_a_constant_target_is_reached_without_overshoot_and_held(target: float) 
 
 
 def test_a_moving_target_is_followed() -> None:
-    settings = TargetHardness(start=300, end=20, gain=0.05)
+    settings = TargetHardness(start=300, end=20)
     seen = run(settings.build(), 1000)
     errors = [math.log(value / settings.target(step / 999)) for step, value in enumerate(seen)]
     assert max(map(abs, errors[300:])) < 0.1
@@ -53,7 +53,7 @@ def test_a_moving_target_is_followed() -> None:
 
 def test_noise_is_averaged_out() -> None:
     """Steps that differ by 30% from each other leave less than 8% in what they control."""
-    seen = run(TargetHardness(start=100, end=100).build(), 2000, noise=0.3)
+    seen = run(TargetHardness(start=100, end=100, gain=0.02).build(), 2000, noise=0.3)
     errors = torch.tensor([math.log(value / 100) for value in seen[500:]])
     assert errors.std() < 0.08
     assert errors.mean().abs() < 0.03
@@ -108,3 +108,16 @@ def test_the_window_moves_between_its_ends() -> None:
 def test_values_are_checked(values: dict[str, float], key: str) -> None:
     with pytest.raises(ConfigError, match=rf"curriculum\.{key}"):
         TargetHardness(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("gain", [0.05, 0.3, 1.0])
+def test_a_plant_that_answers_too_strongly_swings_no_further_than_the_gain(gain: float) -> None:
+    """The logarithm answers forty times as strongly as the temperature moves: the bound on an error keeps a swing bounded."""
+    state = TargetHardness(start=100, end=100, gain=gain, lowest=1e-6, highest=1e6).build()
+    settled = math.log(2.0)
+    swings = []
+    for _ in range(300):
+        control = math.log(state(0.5).temperature)
+        swings.append(abs(control - settled))
+        state.observe(100 * math.exp(max(-50.0, min(50.0, 40 * (control - settled)))), 0.5)
+    assert max(swings[100:]) <= gain + 1e-6

@@ -29,7 +29,7 @@ class TargetHardness:
         start: effective number of negatives at the first step.
         end: the same at the last step; the curve between is geometric.
         by: temperature: a factor on the temperature; window: the rank window of mined negatives, between ``easy`` and ``hard``.
-        gain: how fast an error is taken back, per step: 0.02 halves an error within 20 to 50 steps.
+        gain: how fast an error is taken back, per step: 0.05 halves an error within some 5 to 15 steps.
         lowest: smallest factor on the temperature.
         highest: largest factor on the temperature.
         easy: ranks (best, worst) of the easiest window.
@@ -39,7 +39,7 @@ class TargetHardness:
     start: float = 64.0
     end: float = 8.0
     by: Literal["temperature", "window"] = "temperature"
-    gain: float = 0.02
+    gain: float = 0.05
     lowest: float = 0.2
     highest: float = 5.0
     easy: Window = (71, 100)
@@ -53,7 +53,7 @@ class TargetHardness:
             if not (math.isfinite(value) and value >= 1):
                 raise ConfigError(f"curriculum.{name} is an effective number of negatives, at least 1; got {value}.")
         if self.gain > 1:
-            raise ConfigError(f"curriculum.gain={self.gain} takes back more than the error; at most 1, usually 0.02.")
+            raise ConfigError(f"curriculum.gain={self.gain} takes back more than the error; at most 1, usually 0.05.")
         if not self.lowest <= 1 <= self.highest:
             raise ConfigError(
                 f"curriculum.lowest={self.lowest} and curriculum.highest={self.highest} bound a factor that begins at 1, so 1 lies between."
