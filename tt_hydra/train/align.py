@@ -30,6 +30,8 @@ CHECKPOINT = "aligned.ckpt"
 BATCH = 128
 """Texts a step. A text is compared with its own target alone: more of them would add no negatives."""
 OWN = "towers.query."
+LEAST_RATE = 0.2
+"""Share of the optimizer's learning rate below which no weight learns: an encoder that has lost layers has much to make up for."""
 
 
 def align(job: TrainingJob, folder: Path) -> None:
@@ -143,7 +145,7 @@ def _optimizer(job: TrainingJob, own: list[torch.nn.Parameter]) -> Optimizer:
     spec, mine = job.objective.optimizer, {id(parameter) for parameter in own}
     groups = job.towers.parameter_groups(spec.lr, spec.weight_decay)
     kept = [{**group, "params": [parameter for parameter in group["params"] if id(parameter) in mine]} for group in groups]
-    return spec.build([group for group in kept if group["params"]])
+    return spec.build([{**group, "lr": max(group["lr"], LEAST_RATE * spec.lr)} for group in kept if group["params"]])
 
 
 def _safe(precision: Precision) -> Precision:
