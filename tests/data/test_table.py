@@ -281,3 +281,13 @@ def test_paths_are_below_the_folder_that_is_named(folder: Path, monkeypatch: pyt
     here = Table(interactions=events, queries=users)
     assert below.read().interactions.equals(here.read().interactions)
     assert below.fingerprint() == here.fingerprint()
+
+
+@pytest.mark.parametrize(("time", "kept"), [("at", [("u", "b"), ("u", "a"), ("v", "a")]), (None, [("u", "a"), ("u", "b"), ("v", "a")])])
+def test_first_finds_are_kept_alone(tmp_path: Path, time: str | None, kept: list[tuple[str, str]]) -> None:
+    (tmp_path / "log.csv").write_text("uid,sku,at\nu,a,9\nu,b,1\nu,a,2\nv,a,3\nv,a,4\n")
+    tables = Table(
+        path=str(tmp_path), interactions={"path": "log.csv", "query": "uid", "item": "sku", "time": time, "repeats": "first"}
+    ).read()
+    assert tables.interactions.select("query", "item").rows() == kept
+    assert tables.counts.get("repeated interactions", 0) == (2 if time else 0), "without a time, they are duplicates"

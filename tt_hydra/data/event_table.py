@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import polars as pl
 
@@ -16,6 +16,7 @@ from tt_hydra.data.reading import DataFile, read_files
 from tt_hydra.data.times import GivenUnit, Times, read_times
 from tt_hydra.errors import ConfigError
 
+Repeats = Literal["keep", "first"]
 RESERVED = ("query", "item", "time", "text", "weight", "split", "negatives", "teacher", "negatives_teacher")
 
 
@@ -37,6 +38,7 @@ class Interactions:
         impressions_sep: what separates the ids of a cell that is a string.
         labels: numeric columns that say what came of the event (a rating), for losses that learn from them; no feature of any tower.
         teacher: column of a teacher's score of the pair, for losses that learn from it.
+        repeats: ``first`` keeps a query's first event with an item alone: what is predicted then is never something that it had before.
         context: features of the event, by column.
     """
 
@@ -52,10 +54,12 @@ class Interactions:
     impressions_sep: str = "|"
     labels: tuple[str, ...] = ()
     teacher: str | None = None
+    repeats: Repeats = "keep"
     context: Features | None = None
 
     def __post_init__(self) -> None:
         check_choice("time_unit", self.time_unit, get_args(GivenUnit))
+        check_choice("repeats", self.repeats, get_args(Repeats))
         if self.query is None and self.text is None:
             raise ConfigError("neither query nor text is set: name the column of the query's id, or of its text, or both")
         if not self.impressions_sep:

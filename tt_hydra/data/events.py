@@ -26,6 +26,14 @@ def drop_duplicates(events: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
     return kept
 
 
+def drop_repeats(events: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
+    """Each query's first event with an item, by time where there is one, else by row."""
+    ordered = events.with_row_index("row").sort(["time", "row"] if "time" in events.columns else ["row"])
+    kept = ordered.unique(subset=["query", "item"], keep="first").sort("row").drop("row")
+    counts["repeated interactions"] += len(events) - len(kept)
+    return kept
+
+
 def drop_unknown(events: pl.DataFrame, column: str, known: pl.Series, where: str, counts: Counter[str]) -> pl.DataFrame:
     """The events whose ``query`` or ``item`` is a known id.
 

@@ -12,7 +12,7 @@ from tt_hydra.data.content import fingerprint, hash_file
 from tt_hydra.data.declaration import Declaration, FeatureSpec, HistorySpec, SplitSpec, check_share, check_statistics, coerce
 from tt_hydra.data.entity_table import Entities, display_column, entities_of, read_entities
 from tt_hydra.data.event_table import Interactions, read_events
-from tt_hydra.data.events import drop_duplicates, drop_unknown, drop_weightless, require_events, told
+from tt_hydra.data.events import drop_duplicates, drop_repeats, drop_unknown, drop_weightless, require_events, told
 from tt_hydra.data.reading import DataFile, find_files
 from tt_hydra.data.tables import Tables
 from tt_hydra.data.texts import TEXT_FEATURE, drop_empty, ids_of, number_texts
@@ -100,6 +100,7 @@ class Table:
         events = drop_unknown(events, "query", queries["id"], "data.queries", counts)
         events = drop_unknown(events, "item", items["id"], "data.items", counts)
         events = drop_weightless(drop_duplicates(events, counts), counts)
+        events = drop_repeats(events, counts) if self.interactions.repeats == "first" else events
         require_events(events, files["interactions"][0].name, counts)
         return Tables(
             queries=queries,
