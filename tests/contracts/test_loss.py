@@ -24,6 +24,7 @@ LOSSES = {
     "infonce_two_sided": InfoNCE(symmetric=True),
     "left_out": SampledSoftmax(positive="left_out"),
     "sigmoid": Sigmoid(bias=-1.0),
+    "triplet_hardest": Triplet(negatives="hardest"),
     "triplet_all": Triplet(negatives="all"),
     "triplet_semi_hard": Triplet(negatives="semi_hard", margin=2.0),
     "matryoshka": Matryoshka(dims=(3, 2)),

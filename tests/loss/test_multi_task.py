@@ -120,13 +120,13 @@ def test_a_task_without_rows_does_not_move_its_variance() -> None:
 
 def test_gradient_norm_makes_all_tasks_pull_equally() -> None:
     case = random_case(8)
-    spec = MultiTask(tasks={"one": RETRIEVAL, "two": Task(loss=Triplet()), "none": Task(kind="regression", label="none")})
-    spec = dataclasses.replace(spec, weighting="gradient_norm")
+    tasks = {"one": RETRIEVAL, "two": Task(loss=Triplet(negatives="hardest")), "none": Task(kind="regression", label="none")}
+    spec = MultiTask(tasks=tasks, weighting="gradient_norm")
     targets = dataclasses.replace(case.targets, labels={"none": torch.full((8,), torch.nan)})
     queries, items = case.queries.requires_grad_(), case.items.requires_grad_()
     parts = spec.build()(queries, items, targets, TAU).parts
     lengths = []
-    for loss in (InfoNCE(), Triplet()):
+    for loss in (InfoNCE(), Triplet(negatives="hardest")):
         gradients = torch.autograd.grad(loss(queries, items, targets, TAU).loss, (queries, items))
         lengths.append(torch.cat([gradient.flatten() for gradient in gradients]).norm().item())
     one, two = parts["one/weight"].item(), parts["two/weight"].item()

@@ -26,7 +26,7 @@ class Triplet:
     """
 
     margin: float = 0.2
-    negatives: Literal["hardest", "semi_hard", "all"] = "hardest"
+    negatives: Literal["hardest", "semi_hard", "all"] = "semi_hard"
     chunk_size: int = DEFAULT_CHUNK
 
     def __post_init__(self) -> None:
