@@ -97,11 +97,17 @@ def test_nobody_waits_for_a_training_that_ended() -> None:
     assert isinstance(refused.value.__cause__, ValueError)
 
 
-def test_the_pool_before_stays_for_steps_that_were_begun() -> None:
-    pools, pool = Pools(), pool_of([[7], []], [0.5], [1, 1])
-    for step in (2, 4, 6):
-        pools.put(step, pool)
-    assert pools.known() == [4, 6]
+@pytest.mark.parametrize("refresh", ["between", "asynchronous"])
+@pytest.mark.parametrize("unit", ["epochs", "steps"])
+def test_a_pool_stays_as_long_as_a_step_may_need_it(unit: Any, refresh: Any) -> None:
+    """However early a mining ends, what is drawn at its step or later is still there; and no more than three are."""
+    spec, pools, pool = Mined(unit=unit, refresh=refresh, every=2, start=0), Pools(), pool_of([[7], []], [0.5], [1, 1])
+    for step in range(101):
+        if spec.due(step, STEPS):
+            pools.put(step, pool)
+        needed = spec.needed(step, STEPS)
+        assert needed is None or needed in pools.known()
+        assert len(pools.known()) <= 3
 
 
 @pytest.mark.parametrize(

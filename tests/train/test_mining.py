@@ -11,18 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
-from tt_hydra.contracts import DrawRequest
+from tt_hydra.contracts import DrawRequest, NegativeSampler
+from tt_hydra.data.dataset import Dataset
+from tt_hydra.data.declaration import Declaration, FeatureSpec, SplitSpec
+from tt_hydra.data.prepare import prepare
+from tt_hydra.data.tables import Tables
 from tt_hydra.index.build import build_index
 from tt_hydra.index.flat import Flat
 from tt_hydra.index.hnsw import Hnsw
+from tt_hydra.metrics.exact import exact_search
+from tt_hydra.negatives.in_batch import InBatch
 from tt_hydra.negatives.mined import FittedMined, Mined
+from tt_hydra.pooling.mean import Mean
 from tt_hydra.quantization.none import NoQuantization
+from tt_hydra.tower.mlp import Mlp
+from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train import fit as fitting
 from tt_hydra.train import mining
-from tt_hydra.train.fit import TrainingJob
+from tt_hydra.train.encode import embed_examples, embed_items
+from tt_hydra.train.fit import WEIGHTS, Reporting, TrainingJob, load_weights
 from tt_hydra.train.mining import Miner, Mining
 
 STEPS = 3
@@ -170,3 +181,62 @@ def test_pools_that_are_gone_are_mined_anew(make_job: Callable[..., TrainingJob]
     callback.load_state_dict({"pools": {"3": "gone"}})
     assert "are gone" in caplog.text
     assert callback.state_dict() == {"pools": {}}
+
+
+TOPICS, OF_A_TOPIC, WAYS = 20, 20, 3
+
+
+@pytest.fixture(scope="module")
+def topics(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Items of twenty topics, which a batch of other topics tells apart at once, but not the twenty items of one topic."""
+    size = TOPICS * OF_A_TOPIC
+    asked = [(item, way) for item in range(size) for way in range(WAYS)]
+    text = {"text": FeatureSpec(kind="text")}
+    texts = [f"about{item // OF_A_TOPIC} ask{item}" + (f" way{way}" if way else "") for item, way in asked]
+    tables = Tables(
+        queries=pl.DataFrame({"id": [f"q{number}" for number in range(len(asked))], "text": texts}),
+        items=pl.DataFrame({"id": [f"d{item}" for item in range(size)], "text": [f"topic{i // OF_A_TOPIC} item{i}" for i in range(size)]}),
+        interactions=pl.DataFrame(
+            {
+                "query": [f"q{number}" for number in range(len(asked))],
+                "item": [f"d{item}" for item, _ in asked],
+                "split": ["train" if way < WAYS - 1 else "test" for _, way in asked],
+            }
+        ),
+        declaration=Declaration(queries=text, items=text, split=SplitSpec(kind="given")),
+        fingerprint="-",
+    )
+    folder = tmp_path_factory.mktemp("topics")
+    prepare(tables, valid_share=0.0, folder=folder)
+    return Dataset.load(folder)
+
+
+def test_filtered_mined_negatives_teach_what_a_batch_does_not_show(
+    topics: Dataset, make_job: Callable[..., TrainingJob], tmp_path: Path
+) -> None:
+    def hits(negatives: NegativeSampler, folder: Path) -> float:
+        """Share of the test questions whose first result is the answer."""
+        folder.mkdir()
+        torch.manual_seed(0)
+        tower = Mlp(feature_dim=16, text_buckets=4096, dropout=0.0)
+        towers = TwoTower.build(
+            query=tower,
+            item=tower,
+            schema=topics.schema,
+            text_pooling=Mean(),
+            history_pooling=Mean(),
+            embedding_dim=16,
+            metric="cosine",
+            num_items=topics.num_items,
+        )
+        dataset, sampler = topics.tokenized(towers.tokenizers), negatives.fit(topics.training_view())
+        job = make_job(towers=towers, dataset=dataset, sampler=sampler, max_epochs=2, batch_size=8, exclude_seen=False)
+        fitting.fit(job, folder, Reporting(folder=folder, progress_bar=False))
+        load_weights(towers, folder / WEIGHTS)
+        part = topics.eval_part("test")
+        queries = embed_examples(towers, dataset, "test", np.arange(len(part)), 256)
+        found = exact_search(queries, embed_items(towers, dataset, 256), 1, "cosine").rows[:, 0]
+        return float((found == part.relevant.values).mean())
+
+    mined = Mined(per_query=4, top=20, last=20, margin=0.98, start=0)
+    assert hits(mined, tmp_path / "mined") > hits(InBatch(), tmp_path / "in_batch") + 0.05

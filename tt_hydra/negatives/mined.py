@@ -128,10 +128,10 @@ class Pools:
         self._error: BaseException | None = None
 
     def put(self, step: int, pool: Pool) -> None:
-        """Adds a pool; of the others only the latest before it stays, which steps drawn ahead may still need."""
+        """Adds a pool; of those before it two stay: a step may draw from the last but one while another is mined beside it."""
         with self._changed:
-            before = max((known for known in self._pools if known < step), default=step)
-            self._pools = {known: each for known, each in self._pools.items() if known >= before} | {step: pool}
+            oldest = min(sorted(known for known in self._pools if known < step)[-2:], default=step)
+            self._pools = {known: each for known, each in self._pools.items() if known >= oldest} | {step: pool}
             self._changed.notify_all()
 
     def get(self, step: int) -> Pool:
