@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tt_hydra.contracts import Drawn, FloatArray, Origin
+from tt_hydra.contracts import Drawn, FloatArray, Origin, Ragged
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.pairs import Pairs
 from tt_hydra.data.prepare import prepare
 from tt_hydra.errors import ConfigError
+from tt_hydra.negatives.given import Given
+from tt_hydra.train.datamodule import EpochBatches
 from tt_hydra.train.teaching import RECORD, Scores, teaching
 
 
@@ -110,3 +112,27 @@ def test_no_teacher_no_teaching(dataset: Dataset) -> None:
 def test_sides_without_text_are_refused(make_job: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match="a cross-encoder reads texts, and the query side has none"):
         teaching(Lengths(), make_job().dataset)
+
+
+def letters(texts: Sequence[str]) -> Ragged:
+    """A token for each letter."""
+    return Ragged(np.array([ord(letter) for text in texts for letter in text], np.int32), np.cumsum([0, *map(len, texts)]))
+
+
+def test_a_batch_goes_along_with_the_scores_of_its_pairs(dataset: Dataset) -> None:
+    teacher = Lengths()
+    batches = EpochBatches(
+        dataset=dataset.tokenized({"query": letters, "item": letters}),
+        sampler=Given(per_query=2).fit(dataset.training_view()),
+        batch_size=2,
+        seed=0,
+        teaching=teaching(teacher, dataset),
+    )
+    (batch,) = batches
+    queries, items = ["a", "bb"], list(dataset.training_view().item_texts())
+    of_row = [queries[row] for row in batch.queries.rows.tolist()]
+    assert dict(zip(of_row, batch.teacher.tolist(), strict=True)) == {"a": 0.5, "bb": 22}
+    pairs = zip(batch.own.query.tolist(), batch.own.column.tolist(), batch.own.teacher.tolist(), strict=True)
+    told = {(of_row[query], items[batch.item_rows[column]]): score for query, column, score in pairs}
+    assert told == {("a", "yy"): 7, ("a", "zzz"): 13, ("bb", "x"): 21}
+    assert len(teacher.asked) == 3
