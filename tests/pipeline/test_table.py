@@ -14,7 +14,10 @@ from tt_hydra.config.build import build
 from tt_hydra.config.check import check
 from tt_hydra.config.commands import COMMANDS
 from tt_hydra.config.compose import compose, make_loader
+from tt_hydra.negatives.in_batch import InBatch
+from tt_hydra.negatives.mined import Mined
 from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.pipeline.stage import table
 from tt_hydra.pipeline.stage.table import ALWAYS_RUN, STAGES, all_nodes, key_of, keyed_nodes
 
 CHAIN = ("prepare", "train", "embed", "index", "evaluate")
@@ -100,6 +103,20 @@ def test_every_leaf_changes_the_keys_of_its_stages_and_of_those_after_them(setti
 def test_every_root_node_belongs_to_a_stage_or_to_runtime() -> None:
     assert sorted({*keyed_nodes(), *ALWAYS_RUN}) == list(all_nodes())
     assert not set(keyed_nodes()) & set(ALWAYS_RUN)
+
+
+@pytest.mark.parametrize(("negatives", "searches"), [(InBatch(), False), (Mined(), True)])
+def test_a_training_that_mines_depends_on_the_index(settings: RunSettings, monkeypatch: pytest.MonkeyPatch, negatives, searches) -> None:
+    told: dict[str, tuple[str, ...]] = {}
+
+    def noted(stage: str, values: Any, inputs: Any, code: Any, libraries: Any) -> str:
+        told[stage] = (*code, *libraries)
+        return stage
+
+    monkeypatch.setattr(table, "stage_key", noted)
+    keys(dataclasses.replace(settings, negatives=negatives))
+    assert ("tt_hydra.index" in told["train"]) == ("faiss-cpu" in told["train"]) == searches
+    assert "faiss-cpu" not in told["prepare"]
 
 
 def test_inputs_come_from_earlier_stages() -> None:

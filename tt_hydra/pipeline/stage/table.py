@@ -90,6 +90,9 @@ STAGES: Mapping[str, Stage] = {
     ),
 }
 
+MINING_CODE, MINING_LIBRARIES = ("tt_hydra.index", "tt_hydra.quantization"), ("faiss-cpu",)
+"""What a training depends on besides, where its negatives are searched in an index of their own."""
+
 ALWAYS_RUN = ("logger", "runtime")
 """Root nodes that enter no key: where output goes and how loudly, never what it is."""
 
@@ -106,7 +109,9 @@ def key_of(stage: str, settings: RunSettings, inputs: Mapping[str, str], resolve
     entry = STAGES[stage]
     values = {node: _plain(attrgetter(node)(settings)) for node in entry.nodes if node not in resolved}
     own = own_code(attrgetter(node)(settings) for node in entry.nodes)
-    return stage_key(stage, {**values, **resolved}, [inputs[name] for name in entry.inputs], (*entry.code, *own), entry.libraries)
+    mines = "negatives" in entry.nodes and hasattr(settings.negatives, "index")
+    code, libraries = (*entry.code, *own, *(MINING_CODE if mines else ())), (*entry.libraries, *(MINING_LIBRARIES if mines else ()))
+    return stage_key(stage, {**values, **resolved}, [inputs[name] for name in entry.inputs], code, libraries)
 
 
 def _plain(value: Any) -> Any:
