@@ -15,6 +15,17 @@ from tt_hydra.data.dataset import Dataset
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.precision import Precision, autocast
 
+InOrder = Callable[[Sequence[IntArray], Callable[[IntArray], Tensor]], FloatArray]
+"""Encodes chunks of positions and puts the vectors in the order of the positions."""
+
+
+def in_order(chunks: Sequence[IntArray], encode: Callable[[IntArray], Tensor]) -> FloatArray:
+    """What ``encode`` gives for the positions of each chunk, ``(positions, width)`` float32, in the order of the positions."""
+    vectors = np.concatenate([encode(chunk).float().cpu().numpy() for chunk in chunks])
+    ordered = np.empty_like(vectors)
+    ordered[np.concatenate(chunks)] = vectors
+    return ordered
+
 
 @contextmanager
 def evaluating(towers: TwoTower, precision: Precision) -> Iterator[torch.device]:
@@ -34,22 +45,35 @@ def evaluating(towers: TwoTower, precision: Precision) -> Iterator[torch.device]
             torch.set_rng_state(state)
 
 
-def embed_items(towers: TwoTower, dataset: Dataset, batch_size: int, precision: Precision = "32") -> FloatArray:
+def embed_items(
+    towers: TwoTower, dataset: Dataset, batch_size: int, precision: Precision = "32", gathered: InOrder = in_order
+) -> FloatArray:
     """Vectors of the whole catalogue, ``(num_items, dim)``, in row order."""
     chunks = by_length(dataset.catalogue.table.tokens, np.arange(dataset.num_items), batch_size)
     with evaluating(towers, precision) as device:
-        return _in_order(chunks, lambda rows: towers.embed_items(dataset.items(rows).to(device)))
+        return gathered(chunks, lambda rows: towers.embed_items(dataset.items(rows).to(device)))
 
 
 def embed_queries(
-    towers: TwoTower, dataset: Dataset, part: Literal["valid", "test"], batch_size: int, precision: Precision = "32"
+    towers: TwoTower,
+    dataset: Dataset,
+    part: Literal["valid", "test"],
+    batch_size: int,
+    precision: Precision = "32",
+    gathered: InOrder = in_order,
 ) -> FloatArray:
     """Vectors of an evaluation part's queries, ``(queries, dim)``, in its order."""
-    return embed_examples(towers, dataset, part, np.arange(len(dataset.eval_part(part))), batch_size, precision)
+    return embed_examples(towers, dataset, part, np.arange(len(dataset.eval_part(part))), batch_size, precision, gathered)
 
 
 def embed_examples(
-    towers: TwoTower, dataset: Dataset, part: Split, examples: IntArray, batch_size: int, precision: Precision = "32"
+    towers: TwoTower,
+    dataset: Dataset,
+    part: Split,
+    examples: IntArray,
+    batch_size: int,
+    precision: Precision = "32",
+    gathered: InOrder = in_order,
 ) -> FloatArray:
     """Vectors of the queries of some examples, as they stand just before them: ``(examples, dim)``, in their order."""
     rows = (dataset.train if part == "train" else dataset.eval_part(part)).query_rows[examples]
@@ -57,16 +81,18 @@ def embed_examples(
     if not chunks:
         return np.empty((0, towers.dim), dtype=np.float32)
     with evaluating(towers, precision) as device:
-        return _in_order(chunks, lambda index: towers.embed_queries(dataset.queries(part, examples[index]).to(device)))
+        return gathered(chunks, lambda index: towers.embed_queries(dataset.queries(part, examples[index]).to(device)))
 
 
-def refresh_item_text(towers: TwoTower, dataset: Dataset, batch_size: int, precision: Precision = "32") -> None:
+def refresh_item_text(
+    towers: TwoTower, dataset: Dataset, batch_size: int, precision: Precision = "32", gathered: InOrder = in_order
+) -> None:
     """Encodes every item's text into the cache that histories (and a frozen text encoder) read, where it is missing or stale."""
     if not towers.needs_item_text or (towers.item_text is not None and not towers.item_text_changes):
         return
     chunks = by_length(dataset.catalogue.table.tokens, np.arange(dataset.num_items), batch_size)
     with evaluating(towers, precision) as device:
-        vectors = _in_order(chunks, lambda rows: towers.item_text_vectors(dataset.items(rows).to(device)))
+        vectors = gathered(chunks, lambda rows: towers.item_text_vectors(dataset.items(rows).to(device)))
     towers.set_item_text(torch.from_numpy(vectors))
 
 
@@ -77,11 +103,3 @@ def by_length(tokens: Mapping[str, Ragged], rows: IntArray, batch_size: int) -> 
         lengths += np.diff(texts.offsets)[rows]
     order = np.argsort(-lengths, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-
-
-def _in_order(chunks: Sequence[IntArray], encode: Callable[[IntArray], Tensor]) -> FloatArray:
-    """What ``encode`` gives for the positions of each chunk, ``(positions, width)`` float32, in the order of the positions."""
-    vectors = np.concatenate([encode(chunk).float().cpu().numpy() for chunk in chunks])
-    ordered = np.empty_like(vectors)
-    ordered[np.concatenate(chunks)] = vectors
-    return ordered
