@@ -41,12 +41,13 @@ class Texts:
         path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
 
-def subset(texts: Texts, folder: Path, train: Iterable[Pair]) -> Path:
-    """The same data set with other training pairs."""
+def subset(texts: Texts, folder: Path, train: Iterable[Pair], test: Iterable[str] = ("test",)) -> Path:
+    """The same data set with other training pairs, and with several parts as one ``test``."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(texts.folder, folder)
-    rows = [f"{query}\t{document}\t1" for query, document in train]
-    (folder / "qrels" / "train.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows, ""]), encoding="utf-8")
+    for name, pairs in (("train", train), ("test", [pair for part in test for pair in texts.pairs(part)])):
+        rows = [f"{query}\t{document}\t1" for query, document in pairs]
+        (folder / "qrels" / f"{name}.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows, ""]), encoding="utf-8")
     return folder
 
 

@@ -33,7 +33,7 @@ def sbert_vectors(texts: Texts, folder: Path, setting: Mapping[str, Any]) -> Pat
     return folder
 
 
-def per_query(texts: Texts, folder: Path, part: str) -> pl.DataFrame:
+def per_query(texts: Texts, folder: Path, part: str = "test") -> pl.DataFrame:
     """The figures of each query of a part, by what ``sbert_vectors`` left in ``folder``."""
     queries, items = (np.load(folder / f"{name}.npy").astype(np.float32) for name in ("queries", "items"))
     rows = {document: number for number, document in enumerate(texts.documents)}

@@ -28,6 +28,7 @@ from tt_hydra.tower.bert import Bert
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.datamodule import BatchModule, EpochBatches
 from tt_hydra.train.encode import by_length, evaluating
+from tt_hydra.train.memory import keep_freed_memory
 from tt_hydra.train.module import Objective, RetrievalModule
 from tt_hydra.train.optimizer import AdamW
 from tt_hydra.train.precision import LIGHTNING_NAMES, Precision, resolve_precision
@@ -143,5 +144,6 @@ def embed(towers: TwoTower, texts: list[str], precision: Precision) -> torch.Ten
 
 if __name__ == "__main__":
     told = json.loads(sys.argv[1])
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         {"train": train, "encode": encode}[told["work"]](told, folder)

@@ -34,23 +34,22 @@ def main() -> None:
 
 
 def task(name: str, data: Path, epochs: int) -> dict[str, tuple[dict[str, float], list[str]]]:
-    """Both sides' figures of each part of a data set."""
+    """Both sides' figures of each part of a data set; every part is judged by the same training."""
     told = TASKS[name]
     folder = outputs() / "benchmarks" / "text_quality" / name
     folder.mkdir(parents=True, exist_ok=True)
     source = Texts.read(data / name)
-    texts = Texts.read(subset(source, folder / "data", source.pairs("train", told["pairs"])))
+    texts = Texts.read(subset(source, folder / "data", source.pairs("train", told["pairs"]), told["parts"]))
     length = told["length"]
-    peer = sbert_vectors(texts, folder / "peer", {"batch_size": BATCH, "max_length": length, "epochs": epochs})
-    found = {}
-    for part in told["parts"]:
-        overrides = [
-            "data=beir", f"data.path={texts.folder}", f"data.test_split={part}", "tower=bert", f"tower.query_max_length={length}",
-            f"tower.item_max_length={length}", f"train.max_epochs={epochs}", "logger=none",
-        ]  # fmt: skip
-        run = run_ours(f"text_quality-{name}-{part}", overrides)
-        found[part] = compare(pl.read_parquet(run / "per_query_test.parquet"), per_query(texts, peer, part))
-    return found
+    overrides = [
+        "data=beir", f"data.path={texts.folder}", "tower=bert", f"tower.query_max_length={length}", f"tower.item_max_length={length}",
+        f"train.batch_size={BATCH}", f"train.max_epochs={epochs}", "logger=none",
+    ]  # fmt: skip
+    run = run_ours(f"text_quality-{name}", overrides)
+    ours = pl.read_parquet(run / "per_query_test.parquet")
+    peer = per_query(texts, sbert_vectors(texts, folder / "peer", {"batch_size": BATCH, "max_length": length, "epochs": epochs}))
+    queries = {part: [query for query, _ in source.pairs(part)] for part in told["parts"]}
+    return {part: compare(*(side.filter(pl.col("query").is_in(names)) for side in (ours, peer))) for part, names in queries.items()}
 
 
 if __name__ == "__main__":

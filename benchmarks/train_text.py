@@ -84,7 +84,7 @@ def quality(texts: Texts, folder: Path) -> dict[str, float]:
     run = run_ours("train_text", overrides)
     same = Texts.read(data)
     vectors = sbert_vectors(same, folder / "peer", {"batch_size": BATCH, "max_length": LENGTH, "epochs": 1})
-    figures, cells = compare(pl.read_parquet(run / "per_query_test.parquet"), per_query(same, vectors, "test"))
+    figures, cells = compare(pl.read_parquet(run / "per_query_test.parquet"), per_query(same, vectors))
     table(f"tldr, test, ndcg@10 after one epoch on {PAIRS} pairs", ["ours", "sentence-transformers", "ours - it"], [cells])
     return figures
 
