@@ -15,7 +15,7 @@ from ranked import judge, ours, report, write_split
 from tt_hydra.data.table import Table
 
 METRICS = ("recall@20", "recall@10", "ndcg@10")
-PEERS = ("popularity", "knn", "als_wide")
+PEERS = ("popularity", "knn", "als_small")
 SPLIT = {"kind": "temporal", "valid_from": "2017-11-01", "test_from": "2017-12-01"}
 
 

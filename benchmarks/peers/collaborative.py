@@ -28,7 +28,7 @@ Peer = Callable[[sp.csr_matrix], Scores]
 
 def popularity(pairs: sp.csr_matrix) -> Scores:
     counts = np.asarray(pairs.sum(axis=0)).ravel()
-    return lambda rows: np.tile(counts, (len(rows), 1))
+    return lambda rows: np.broadcast_to(counts, (len(rows), len(counts)))
 
 
 def ease(regularization: float) -> Peer:
@@ -46,9 +46,9 @@ def ease(regularization: float) -> Peer:
 
 def knn(similarity: type, neighbours: int) -> Peer:
     def fit(pairs: sp.csr_matrix) -> Scores:
-        model = similarity(K=neighbours, num_threads=1)
+        model = similarity(K=neighbours, num_threads=0)
         model.fit(pairs, show_progress=False)
-        return lambda rows: np.asarray((pairs[rows] @ model.similarity).todense())
+        return lambda rows: (pairs[rows] @ model.similarity).toarray()
 
     return fit
 
@@ -80,7 +80,7 @@ GRIDS: dict[str, list[Peer]] = {
     "popularity": [popularity],
     "bpr": [bpr(*choice) for choice in itertools.product((32, 64, 128), (0.01, 0.02), (0.01, 0.03), (100, 200))],
     "als": [als(*choice) for choice in itertools.product((32, 64, 128), (0.1, 1.0, 10.0), (1.0, 5.0, 20.0))],
-    "als_wide": [als(*choice) for choice in itertools.product((64, 128), (1.0, 10.0), (1.0, 5.0, 20.0))],
+    "als_small": [als(*choice) for choice in itertools.product((64,), (1.0, 10.0), (1.0, 10.0))],
     "ease": [ease(regularization) for regularization in (50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)],
     "knn": [knn(*choice) for choice in itertools.product((NEAREST.CosineRecommender, NEAREST.TFIDFRecommender), (20, 50, 100, 200))],
 }
@@ -90,10 +90,10 @@ def best(scores: Scores, seen: sp.csr_matrix, queries: np.ndarray, depth: int) -
     found = np.empty((len(queries), depth), np.int64)
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         rows = queries[start : start + QUERIES_AT_ONCE]
-        values = scores(rows).astype(np.float64)
-        values[seen[rows].nonzero()] = -np.inf
-        leading = np.sort(np.argpartition(-values, depth, axis=1)[:, :depth], axis=1)
-        order = np.argsort(-np.take_along_axis(values, leading, axis=1), axis=1, kind="stable")
+        values = -scores(rows).astype(np.float32)
+        values[seen[rows].nonzero()] = np.inf
+        leading = np.sort(np.argpartition(values, depth, axis=1)[:, :depth], axis=1)
+        order = np.argsort(np.take_along_axis(values, leading, axis=1), axis=1, kind="stable")
         found[start : start + len(rows)] = np.take_along_axis(leading, order, axis=1)
     return found
 
