@@ -42,7 +42,8 @@ def task(name: str, data: Path, epochs: int) -> dict[str, tuple[dict[str, float]
     texts = Texts.read(subset(source, folder / "data", source.pairs("train", told["pairs"]), told["parts"]))
     length = told["length"]
     overrides = [
-        "data=beir", f"data.path={texts.folder}", "tower=bert", f"tower.query_max_length={length}", f"tower.item_max_length={length}",
+        "experiment=text", f"data.path={texts.folder}",
+        f"tower.query_max_length={length}", f"tower.item_max_length={length}",
         f"train.batch_size={BATCH}", f"train.max_epochs={epochs}", "logger=none",
     ]  # fmt: skip
     run = run_ours(f"text_quality-{name}", overrides)

@@ -75,10 +75,10 @@ def best_of_grid(told: dict[str, Any], folder: Path, rounds: int) -> dict[str, A
 
 
 def quality(texts: Texts, folder: Path) -> dict[str, float]:
-    """ndcg@10 after one epoch on the same pairs: ours in the defaults of its text towers, the peer in its own."""
+    """ndcg@10 after one epoch on the same pairs: ours with ``experiment=text``, the peer in its defaults."""
     data = subset(texts, folder / "data", texts.pairs("train", PAIRS))
     overrides = [
-        "data=beir", f"data.path={data}", "tower=bert", f"tower.query_max_length={LENGTH}", f"tower.item_max_length={LENGTH}",
+        "experiment=text", f"data.path={data}", f"tower.query_max_length={LENGTH}", f"tower.item_max_length={LENGTH}",
         f"train.batch_size={BATCH}", "train.max_epochs=1", "logger=none",
     ]  # fmt: skip
     run = run_ours("train_text", overrides)

@@ -30,6 +30,7 @@ COMPANIONS = {
     **{f"curriculum/{name}.yaml": ["data=pairs", "data.path=.", "negatives=bm25"] for name in ("step", "easy_to_hard")},
     **{f"data/{name}.yaml": ["data.path=."] for name in ("beir", "pairs", "vectors")},
     "data/table.yaml": ["data.interactions.path=."],
+    "experiment/text.yaml": ["data.path=."],
     "experiment/gowalla.yaml": ["data.interactions.path=."],
     "experiment/grocery.yaml": [f"data.{table}.path=." for table in ("interactions", "queries", "items")],
     **{

@@ -58,7 +58,7 @@ class Bert:
     lora_alpha: float = 16.0
     lora_dropout: float = 0.05
     lora_lr_scale: float = 0.1
-    lr_scale: float = 0.03
+    lr_scale: float = 0.01
     layer_lr_decay: float = 1.0
     feature_dim: int = 64
     hidden_dims: tuple[int, ...] = ()
