@@ -118,6 +118,7 @@ def reference_and_ours(texts: list[str], max_length: int) -> tuple[FloatArray, F
     """Vectors of length 1, ``(texts, width)``: by the Hugging Face forward in float32, and as we embed on this machine."""
     with tempfile.TemporaryDirectory() as folder:
         towers, precision = towers_of_texts(folder, max_length)
+    towers.eval()
     ours = embed(towers, texts, precision).numpy()
     text = towers.towers["item"].features.text
     tokens = towers.tokenizers["item"](texts)
