@@ -1,8 +1,8 @@
 """Grocery purchases (complete_journey): products that a household buys for the first time in the last month of the year.
 
 One split by time for all households; ours, popularity, item-kNN, implicit ALS and SASRec with cross-entropy (RecTools), all but SASRec
-tuned on the month before. --data: folder that holds ``complete_journey/``. Ours is a mean over 3 seeds; with --quick it is one, and it and SASRec
-train for 2 epochs alone.
+tuned on the month before. --data: folder that holds ``complete_journey/``. Ours is a mean over 3 seeds; with --quick it is one, and it
+and SASRec train for 2 epochs alone.
 """
 
 from __future__ import annotations
