@@ -74,6 +74,6 @@ def finish(name: str, figures: Mapping[str, float]) -> None:
     """Writes ``outputs/benchmarks/<name>.json`` and prints the same as the last line."""
     path = outputs() / "benchmarks" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rounded = {key: round(value, 6) for key, value in figures.items()}
+    rounded = {key: float(f"{value:.8g}") for key, value in figures.items()}
     path.write_text(json.dumps(rounded, indent=1), encoding="utf-8")
     print(json.dumps(rounded), flush=True)

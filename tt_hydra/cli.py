@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,8 +33,9 @@ from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.config.summary import summary
-from tt_hydra.errors import TTHydraError, interruption
-from tt_hydra.process import TERMINATED, Terminated, prepare, quieten_follower
+from tt_hydra.errors import ConfigError, TTHydraError, interruption
+from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job
+from tt_hydra.train.rank import by_torchrun
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 REFUSED, INTERRUPTED = 2, 130
@@ -109,13 +109,15 @@ def _do(call: Call, typed: str) -> int:
     context = Context(call, typed, make_loader(call.folders))
     if not (call.flags.help or call.flags.hydra_help or call.flags.shell_completion):
         _refuse_mistakes(context)
-    sys.argv[1:] = call.argv
+    if call.flags.multirun and by_torchrun():
+        raise ConfigError("torchrun starts the processes of one training: leave --multirun out, or start each job by itself")
 
     def task(config: DictConfig) -> None:
         context.started = True
         _job(config, context)
 
-    with environment(FULL_ERROR, "1"):  # Hydra hands errors on instead of printing them
+    with own_folder() as moved, environment(FULL_ERROR, "1"):  # Hydra hands errors on instead of printing them
+        sys.argv[1:] = [*call.argv, *moved]
         try:
             hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=call.command)(task)()
         except OSError as error:
@@ -179,7 +181,7 @@ def _in_own_process(config: DictConfig, context: Context) -> Mapping[str, float]
     folders = [f"--config-dir={folder}" for folder in context.call.folders]
     moved = [f"hydra.run.dir={quote(hydra_node.runtime.output_dir)}", "runtime.set_latest=false"]
     command = [sys.executable, "-m", "tt_hydra", *folders, *hydra_node.overrides.task, *moved]
-    status = subprocess.run(command, check=False).returncode
+    status = run_job(command)
     if status:
         raise TTHydraError(f"the job ended with status {status}: {shlex.join(command)}")
     metrics: dict[str, float] = json.loads(Path(hydra_node.runtime.output_dir, "metrics.json").read_text(encoding="utf-8"))

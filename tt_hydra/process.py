@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from tt_hydra.train.rank import follow, is_follower
+from tt_hydra.train.rank import by_torchrun, end_with, follow, is_follower
 
 TERMINATED = 143
 """Exit status after SIGTERM."""
+GRID = "TT_HYDRA_GRID"
+"""Environment variable with the process id of the grid that started this process for one of its jobs."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -28,6 +35,31 @@ def prepare() -> None:
         follow()
     else:
         signal.signal(signal.SIGTERM, _terminate)
+    if GRID in os.environ:
+        end_with(int(os.environ.pop(GRID)))
+
+
+def run_job(command: Sequence[str]) -> int:
+    """Runs one job of a grid as a process of its own, to its end.
+
+    Ctrl-C and SIGTERM are handed on to it, once each, and its end is waited for: what it trained so far is not lost. It ends if this
+    process is killed.
+
+    Returns:
+        Its exit status.
+    """
+    child = subprocess.Popen(command, env={**os.environ, GRID: str(os.getpid())}, process_group=0)
+    stop: KeyboardInterrupt | None = None
+    while True:
+        try:
+            status = child.wait()
+            break
+        except KeyboardInterrupt as interrupt:
+            stop = interrupt
+            child.send_signal(signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
+    if stop is not None:
+        raise stop
+    return status
 
 
 def quieten_follower() -> None:
@@ -41,6 +73,19 @@ def quieten_follower() -> None:
             root.removeHandler(handler)
             handler.close()
             Path(handler.baseFilename).unlink(missing_ok=True)
+
+
+@contextmanager
+def own_folder() -> Iterator[list[str]]:
+    """Overrides for Hydra by which a follower leaves no folder of its own; one that Lightning started is told by Lightning."""
+    if not (is_follower() and by_torchrun()):
+        yield []
+        return
+    folder = tempfile.mkdtemp(prefix="tt_hydra_")
+    try:
+        yield [f"hydra.run.dir={folder}", "hydra.output_subdir=null"]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -217,13 +216,13 @@ def test_a_mistake_that_all_jobs_share_refuses_the_grid(line, runs, capsys, tmp_
 def test_a_job_on_several_devices_is_a_process_of_its_own(line, runs, monkeypatch, tmp_path):
     commands = []
 
-    def start(command, check):
+    def start(command):
         commands.append(command)
         folder = Path(next(shlex.split(word.partition("=")[2])[0] for word in command if word.startswith("hydra.run.dir=")))
         (folder / "metrics.json").write_text(json.dumps({"test/model/recall@10": 0.5}))
-        return SimpleNamespace(returncode=len(commands) - 1)
+        return len(commands) - 1
 
-    monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setattr(cli, "run_job", start)
     for name in ("mine", "a, b"):
         (tmp_path / name).mkdir()
     assert line("--config-dir", "mine", "-m", "train.devices=2", "seed=1,2", "data.path='a, b'") == 2, "the second job failed"
@@ -232,6 +231,14 @@ def test_a_job_on_several_devices_is_a_process_of_its_own(line, runs, monkeypatc
     assert commands[0][:3] == [sys.executable, "-m", "tt_hydra"]
     assert {"--config-dir=mine", "train.devices=2", "seed=1", "runtime.set_latest=false", "data.path='a, b'"} <= set(commands[0])
     assert not any(word.startswith(("-m", "--multirun", "--config-name")) for word in commands[0][3:])
+
+
+def test_a_grid_under_torchrun_is_refused(line, runs, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert line("-m", "seed=1,2") == 2
+    assert capsys.readouterr().err.startswith("error: torchrun starts the processes of one training: leave --multirun out")
+    assert not runs
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_check_says_what_a_run_comes_to_and_writes_nothing(line, capsys, tmp_path):

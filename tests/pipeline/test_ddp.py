@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import CommandLine, Process, ends_soon, figures, quality
+from commands import CommandLine, Done, Process, ends_soon, figures, quality
 from toy_table import write_pairs
 
 Command = Callable[..., CommandLine]
@@ -47,6 +49,37 @@ def test_two_processes_give_the_figures_of_one(command: Command, in_process: InP
 
 
 @pytest.mark.slow
+def test_two_nodes_give_the_figures_of_one_process(command: Command, in_process: InProcess) -> None:
+    """Two torchruns on loopback; 70 does not divide 288 pairs, so that the shares of a batch are uneven."""
+    line = command("tower.dropout=0", "train.batch_size=70")
+    expected = quality(in_process(line))
+    done = on_two_nodes(line, "train.devices=1")
+    assert [each.status for each in done] == [0, 0], done[0].err + done[1].err
+    found = figures(line.outputs / "run" / "latest")
+    assert found["stage/train/reused"] == 0.0, "another number of nodes is another training"
+    assert quality(found) == pytest.approx(expected, abs=1e-4)
+    assert len(run_folders(line)) == 2, "one of each run"
+    one, two = ({path.name for path in folder.iterdir()} for folder in run_folders(line))
+    assert one == two
+    assert "over 2 device(s)" in done[0].err
+    assert "epoch" not in done[1].err, "the second node is quiet"
+    again = on_two_nodes(line, "train.num_nodes=2")
+    assert [each.status for each in again] == [0, 0], again[0].err + again[1].err
+    assert figures(line.outputs / "run" / "latest")["stage/train/reused"] == 1.0
+    refused = on_two_nodes(line, "train.devices=2")
+    assert "torchrun started 1 process(es) on this node: set train.devices=1" in refused[0].err
+
+
+def on_two_nodes(line: CommandLine, *more: str) -> list[Done]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        meet = ["--master-addr", "127.0.0.1", "--master-port", str(probe.getsockname()[1])]
+    words = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", *meet]
+    started = [line.start(words=[*words, "--node-rank", rank, "-m", "tt_hydra", *line.overrides, *more]) for rank in ("0", "1")]
+    return [process.end() for process in started]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("negatives", ["uniform", "popularity", "catalogue", "given"])
 def test_two_processes_give_the_figures_of_one_with_drawn_negatives(
     command: Command, in_process: InProcess, tmp_path: Path, negatives: str
@@ -67,6 +100,21 @@ def test_a_grid_of_jobs_in_two_processes_each(command: Command, in_process: InPr
     assert quality(found[0]) == pytest.approx(quality(in_process(line)), abs=1e-4)
     assert quality(found[0]) != pytest.approx(quality(found[1]), abs=1e-4)
     assert not any((line.outputs / "run").glob("latest")) or len(run_folders(line)) == 1, "a grid does not move latest"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_grid_is_stopped_with_all_processes_of_its_job(command: Command, number: int, status: int) -> None:
+    line = command("tower.dropout=0", "train.max_epochs=30")
+    process = line.start("--multirun", *TWO, "embedding_dim=8,4")
+    assert process.wait_for("store/train/*.partial/last.ckpt")
+    (job,) = process.children()
+    (follower,) = [int(each) for each in Path(f"/proc/{job}/task/{job}/children").read_text().split()]
+    stopped = process.signal(number)
+    assert stopped.status == status, stopped.err
+    assert ends_soon(job)
+    assert ends_soon(follower)
+    assert "Traceback" not in stopped.err
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ LOSSES: dict[str, Loss] = {
     "multi_task_norms": MultiTask(tasks=TASKS, weighting="gradient_norm"),
 }
 """Every option, and further forms of some."""
-QUERIES = 24
+QUERIES = 25
 Embed = Callable[[TwoTower, Batch], tuple[Tensor, Tensor]]
 
 

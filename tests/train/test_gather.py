@@ -16,7 +16,8 @@ from tt_hydra.loss.infonce import InfoNCE
 from tt_hydra.train.gather import gather, share_gradient, world_size
 from tt_hydra.train.targets import targets_of
 
-QUERIES, POOL, DIM = 12, 20, 6
+QUERIES, POOL, DIM = 13, 20, 6
+"""Queries that three ranks cannot share evenly."""
 
 
 class Toy(nn.Module):

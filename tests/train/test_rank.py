@@ -13,7 +13,8 @@ import pytest
 from commands import ends_soon, is_alive
 
 from tt_hydra.config.paths import PACKAGE
-from tt_hydra.train.rank import FIRST_RANK, LOCAL_RANK, is_follower
+from tt_hydra.errors import ConfigError
+from tt_hydra.train.rank import FIRST_RANK, LOCAL_RANK, TORCHRUN, is_follower, nodes
 
 FOLLOWER = "from tt_hydra.train.rank import follow; import time; follow(); print('follows', flush=True); time.sleep(60)"
 FIRST = f"""
@@ -74,3 +75,34 @@ def test_who_is_a_follower(monkeypatch: pytest.MonkeyPatch) -> None:
     for rank, expected in (("0", False), ("1", True), ("3", True)):
         monkeypatch.setenv(LOCAL_RANK, rank)
         assert is_follower() is expected
+
+
+@pytest.fixture
+def torchrun(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """The environment that torchrun gives a process."""
+
+    def start(**values: int) -> None:
+        for name, value in {TORCHRUN: "none", **values}.items():
+            monkeypatch.setenv(name, str(value))
+
+    return start
+
+
+@pytest.mark.parametrize(("rank", "local_rank", "expected"), [(0, 0, False), (1, 1, True), (2, 0, True)])
+def test_the_first_process_of_another_node_is_a_follower(torchrun: Callable[..., None], rank: int, local_rank: int, expected: bool) -> None:
+    torchrun(RANK=rank, LOCAL_RANK=local_rank)
+    assert is_follower() is expected
+
+
+def test_how_many_nodes_train(torchrun: Callable[..., None]) -> None:
+    assert nodes(3, None) == nodes(3, 1) == 1
+    with pytest.raises(ConfigError, match=r"train\.num_nodes=2, but .* torchrun --nnodes 2 --node-rank R --nproc-per-node 3 "):
+        nodes(3, 2)
+    torchrun(WORLD_SIZE=6, LOCAL_WORLD_SIZE=3)
+    assert nodes(3, None) == nodes(3, 2) == 2
+    with pytest.raises(
+        ConfigError, match=r"train\.devices=1, but torchrun started 3 .*set train\.devices=3, or .*--nproc-per-node 1"
+    ):
+        nodes(1, None)
+    with pytest.raises(ConfigError, match=r"train\.num_nodes=4 of train\.devices=3, but torchrun started 6 .*--nnodes 4"):
+        nodes(3, 4)

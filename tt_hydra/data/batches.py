@@ -15,8 +15,8 @@ def epoch(num_examples: int, batch_size: int, world_size: int, rank: int, seed: 
     """One rank's batches of one epoch: example numbers, a function of nothing but the arguments.
 
     The examples are shuffled and cut into ``ceil(num_examples / batch_size)`` batches whose sizes differ by one at most, so there is no
-    tiny last one. Each batch is shared out evenly: every rank gets the same number of rows, and together the ranks have the batch that
-    a single process would have, less at most ``world_size - 1`` rows.
+    tiny last one. Together the ranks have the batch that a single process would have, in its order; their shares differ by one row at most,
+    and the first rank has the largest. A batch of fewer rows than ranks is left out.
 
     Args:
         num_examples: number of training pairs.
@@ -28,8 +28,7 @@ def epoch(num_examples: int, batch_size: int, world_size: int, rank: int, seed: 
     """
     order = np.random.default_rng([seed, epoch]).permutation(num_examples)
     cuts = np.array_split(order, max(1, -(-num_examples // batch_size)))
-    shares = [(batch, len(batch) // world_size) for batch in cuts]
-    return [batch[rank * share : (rank + 1) * share] for batch, share in shares if share]
+    return [np.array_split(batch, world_size)[rank] for batch in cuts if len(batch) >= world_size]
 
 
 def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, log_presence: Callable[[IntArray], FloatArray]) -> Batch:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from tt_hydra.pipeline.stage.train import train
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.fit import WEIGHTS, TrainingSummary, load_weights
 from tt_hydra.train.memory import keep_freed_memory
+from tt_hydra.train.rank import nodes
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ def run(settings: RunSettings, command: str = "", changed: Mapping[str, tuple[An
         command: the command line, for the report.
         changed: settings that differ from the defaults, for the report.
     """
+    settings = replace(settings, train=replace(settings.train, num_nodes=nodes(settings.train.devices, settings.train.num_nodes)))
     threads = settings.runtime.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     keep_freed_memory()

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tt_hydra.artifact.store import Store
+from tt_hydra.artifact.store import Store, read_record
+from tt_hydra.pipeline.announce import announce, hear
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.table import key_of
-from tt_hydra.train.rank import is_follower
+from tt_hydra.train.rank import by_torchrun, is_follower
 
 logger = logging.getLogger(__name__)
+
+PREPARE, TRAIN = "prepare", "train"
+"""The stages that followers take part in: they read what the first one gives, and fill the second together with the first rank."""
 
 __all__ = ["Session", "StageRecord", "is_follower"]
 
@@ -53,7 +57,11 @@ class Session:
                 logger.info("%s: reused, it took %.1f s when it was built", name, entry.cost_seconds)
             else:
                 logger.info("%s ...", name)
+                if name == TRAIN and by_torchrun():
+                    announce(name, entry.folder)
                 fill(entry.folder)
+        if by_torchrun() and (name == PREPARE or (name == TRAIN and entry.reused)):
+            announce(name, entry.folder)
         self.records[name] = StageRecord(key, entry.seconds, entry.reused)
         return entry.folder
 
@@ -62,11 +70,14 @@ class Session:
         self.keys[name] = "skipped"
 
     def _follow(self, name: str, key: str, fill: Callable[[Path], None]) -> Path:
+        if by_torchrun() and name in (PREPARE, TRAIN):
+            hear(name, lambda: self.store.peek(name, key))
         folder = self.store.peek(name, key)
-        if name == "train":
+        if name == PREPARE:
+            return folder
+        if name == TRAIN and read_record(folder) is None:
             fill(folder)
-            raise SystemExit(0)
-        return folder
+        raise SystemExit(0)
 
     def metrics(self) -> dict[str, float]:
         """``stage/<name>/seconds`` and ``stage/<name>/reused``."""

@@ -104,7 +104,7 @@ def within_budget(job: TrainingJob, first: Batch, refresh: Callable[[TwoTower], 
     refresh(towers)
     first = first.to(next(towers.parameters()).device)
     mined = job.sampler.rule.per_query * first.queries.size if isinstance(job.sampler, FittedPool) else 0
-    sizes = Sizes(ranks=settings.devices, further_items=mined)
+    sizes = Sizes(ranks=settings.world_size, further_items=mined)
     choice = within(settings.memory_gb, towers, job.objective.loss, first, job.precision, sizes)
     loss = job.objective.loss if choice.chunk_size is None else with_chunk_size(job.objective.loss, choice.chunk_size)
     settings = replace(settings, micro_batch_size=choice.micro_batch_size, memory_gb=None)

@@ -100,7 +100,7 @@ class EpochBatches:
             step=number,
         )
         drawn = self.sampler.draw(request, np.random.default_rng((self.seed, self.epoch, step)))
-        return partial(self._assemble, step, index, whole[: len(index) * self.world_size], drawn)
+        return partial(self._assemble, step, index, whole, drawn)
 
     def _given_teacher(self, index: IntArray) -> FloatArray | None:
         train = self.dataset.train
@@ -123,9 +123,7 @@ class EpochBatches:
     def _earlier_positives(self, step: int) -> int:
         """Positives of all steps of the training before this one, over all ranks; the first batches of an epoch have one more each."""
         size, larger = divmod(len(self.dataset.train), len(self))
-        many, few = (each // self.world_size * self.world_size for each in (size + 1, size))
-        of_an_epoch = larger * many + (len(self) - larger) * few
-        return self.epoch * of_an_epoch + min(step, larger) * many + max(0, step - larger) * few
+        return self.epoch * len(self.dataset.train) + step * size + min(step, larger)
 
     def _observe_earlier_epochs(self) -> None:
         """Tells the sampler what it missed where a training is resumed."""
@@ -133,8 +131,7 @@ class EpochBatches:
             return
         for epoch in range(self.passed.epochs, self.epoch):
             for step, index in enumerate(self._parts(1, 0, epoch), epoch * len(self) + 1):
-                shared = index[: len(index) // self.world_size * self.world_size]
-                self.sampler.observe(self.dataset.train.item_rows[shared], step)
+                self.sampler.observe(self.dataset.train.item_rows[index], step)
         self.passed.epochs = self.epoch + 1
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
@@ -38,7 +40,7 @@ from tt_hydra.train.mining import Miner, Mining
 from tt_hydra.train.module import Objective, RetrievalModule
 from tt_hydra.train.precision import LIGHTNING_NAMES, Device, Precision
 from tt_hydra.train.queue import VectorQueue
-from tt_hydra.train.rank import is_follower, lead
+from tt_hydra.train.rank import by_torchrun, is_follower, lead
 from tt_hydra.train.selection import AtomicCheckpointIO, CurvePoint, Selection, save_weights
 from tt_hydra.train.settings import TrainSettings
 from tt_hydra.train.teaching import teaching
@@ -114,6 +116,8 @@ def fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
 
 
 def _fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
+    if job.settings.max_epochs == 0 and is_follower():
+        return
     if job.settings.max_epochs == 0:
         save_weights(job.towers, folder / WEIGHTS)
         _summary(job, [], -1).save(folder)
@@ -128,9 +132,9 @@ def _fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
 
 
 def _require_shares(job: TrainingJob) -> None:
-    examples, devices = len(job.dataset.train), job.settings.devices
-    if examples // num_batches(examples, job.settings.batch_size) < devices:
-        raise ConfigError(f"train.devices={devices} share batches of {examples} training pairs, fewer than one each: use train.devices=1")
+    examples, ranks = len(job.dataset.train), job.settings.world_size
+    if examples // num_batches(examples, job.settings.batch_size) < ranks:
+        raise ConfigError(f"{ranks} processes share batches of {examples} training pairs, fewer than one each: use train.devices=1")
 
 
 def load_weights(towers: TwoTower, path: Path) -> None:
@@ -170,7 +174,7 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
         prefetch=job.settings.prefetch,
     )
     if job.settings.memory_gb is not None:
-        first = next(iter(replace(template, world_size=job.settings.devices, prefetch=False, passed=Passed())))
+        first = next(iter(replace(template, world_size=job.settings.world_size, prefetch=False, passed=Passed())))
         job = within_budget(job, first, _refresh(job))
     module = RetrievalModule(job.towers, job.objective, job.settings, total_steps, job.seed, queue)
     data = BatchModule(replace(template, hardness=module.hardness))
@@ -181,6 +185,8 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
         with _process_as_before(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None)
+            if dist.is_initialized():
+                dist.destroy_process_group()  # what comes after the training is the first rank's alone
     except SystemExit as stop:
         interrupt = interruption(stop)  # which Lightning answers with an exit
         raise stop if interrupt is None else interrupt from None
@@ -213,7 +219,7 @@ def _process_as_before() -> Iterator[None]:
 
 def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl.Trainer:
     settings = job.settings
-    several = settings.devices > 1 or settings.strategy == "ddp"
+    several = settings.world_size > 1 or settings.strategy == "ddp"
     kind = DDPStrategy if settings.micro_batch_size is None else OwnReduction
     strategy = kind(find_unused_parameters=True, broadcast_buffers=False) if several else "auto"
     callbacks: list[pl.Callback] = [OwnSignals(), *([EpochBar()] if reporting.progress_bar else []), ItemTexts(_refresh(job))]
@@ -223,12 +229,13 @@ def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl
     return pl.Trainer(
         accelerator=job.device,
         devices=settings.devices,
+        num_nodes=settings.num_nodes or 1,
         strategy=strategy,
         precision=LIGHTNING_NAMES[job.precision],  # type: ignore[arg-type]
         max_epochs=settings.max_epochs,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        plugins=[AtomicCheckpointIO(), TorchElasticEnvironment() if by_torchrun() else LightningEnvironment()],
         logger=False if reporting.logger is None else reporting.logger.build(reporting.folder),
         log_every_n_steps=1,
         enable_checkpointing=False,
@@ -277,7 +284,7 @@ def _log_effective_batch(job: TrainingJob, total_steps: int) -> None:
     per_step = min(job.settings.batch_size, -(-examples // num_batches(examples, job.settings.batch_size)))
     logger.info(
         "training on %d pairs: effective batch %d over %d device(s), %s precision, at most %d steps",
-        examples, per_step, job.settings.devices, job.precision, total_steps,
+        examples, per_step, job.settings.world_size, job.precision, total_steps,
     )  # fmt: skip
     if job.sampler.in_batch and per_step < FEW_NEGATIVES:
         logger.warning(

@@ -25,38 +25,44 @@ def gather(queries: Tensor, items: Tensor, batch: Batch) -> tuple[Tensor, Tensor
     """The whole batch's vectors and bookkeeping, from this rank's.
 
     Args:
-        queries: ``(batch, dim)``, equally many on every rank.
-        items: ``(items, dim)``, any number on each rank.
+        queries: ``(batch, dim)``, any number on each rank, at least one.
+        items: ``(items, dim)``, likewise.
         batch: this rank's part.
 
     Returns:
         Query vectors, item vectors and a batch of all ranks, in rank order, each candidate (``Batch.item_keys``) held once. The
         features of that batch are still this rank's own.
     """
-    offsets = torch.tensor(_cumulative(_counts(len(items), items.device)), device=items.device)
-    rank, size = dist.get_rank(), len(queries)
-    distinct, column = torch.unique(_ragged(batch.item_keys), return_inverse=True)
-    first = _first_occurrence(column, len(distinct))
+    rank, rows, columns = dist.get_rank(), _counts(len(queries), queries.device), _counts(len(items), items.device)
+    query, column = sum(rows[:rank]), sum(columns[:rank])
+    own = _counts(len(batch.own.query), items.device)
+    distinct, place = torch.unique(_ragged(batch.item_keys, columns), return_inverse=True)
+    first = _first_occurrence(place, len(distinct))
     merged = replace(
         batch,
-        item_rows=_ragged(batch.item_rows)[first],
+        item_rows=_ragged(batch.item_rows, columns)[first],
         item_keys=distinct,
-        positive=column[_equal(batch.positive + offsets[rank])],
-        known=_ragged(batch.known + torch.tensor([rank * size, 0], device=batch.known.device)),
-        origin=_origins(batch, distinct, column),
-        log_q=_ragged(batch.log_q)[first],
+        positive=place[_ragged(batch.positive + column, rows)],
+        known=gather_rows(batch.known + torch.tensor([query, 0], device=batch.known.device)),
+        origin=_origins(batch, distinct, place, columns),
+        log_q=_ragged(batch.log_q, columns)[first],
         own=OwnNegatives(
-            _ragged(batch.own.query + rank * size),
-            column[_ragged(batch.own.column + offsets[rank])],
-            _ragged(batch.own.log_q),
-            _ragged(batch.own.teacher),
+            _ragged(batch.own.query + query, own),
+            place[_ragged(batch.own.column + column, own)],
+            _ragged(batch.own.log_q, own),
+            _ragged(batch.own.teacher, own),
         ),
-        weight=_equal(batch.weight),
-        teacher=_equal(batch.teacher),
-        labels={name: _equal(batch.labels[name]) for name in sorted(batch.labels)},
-        guide=None if batch.guide is None else (_equal(batch.guide[0]), _ragged(batch.guide[1])[first]),
+        weight=_ragged(batch.weight, rows),
+        teacher=_ragged(batch.teacher, rows),
+        labels={name: _ragged(batch.labels[name], rows) for name in sorted(batch.labels)},
+        guide=None if batch.guide is None else (_ragged(batch.guide[0], rows), _ragged(batch.guide[1], columns)[first]),
     )
-    return _equal(queries), _ragged(items).index_select(0, first), merged
+    return _ragged(queries, rows), _ragged(items, columns).index_select(0, first), merged
+
+
+def gather_rows(tensor: Tensor) -> Tensor:
+    """Rows of all ranks, ``(rows of each, ...)`` one behind the other in rank order; any number on each, without gradient."""
+    return _ragged(tensor.detach(), _counts(len(tensor), tensor.device))
 
 
 def share_gradient(value: Tensor) -> Tensor:
@@ -65,20 +71,13 @@ def share_gradient(value: Tensor) -> Tensor:
     return share + (value - share).detach()
 
 
-def _equal(tensor: Tensor) -> Tensor:
-    """Concatenation over ranks of tensors of one shape, gradient through the own part."""
-    parts = [torch.empty_like(tensor) for _ in range(world_size())]
-    dist.all_gather(parts, tensor.detach().contiguous())
-    parts[dist.get_rank()] = tensor
-    return torch.cat(parts)
-
-
-def _ragged(tensor: Tensor) -> Tensor:
-    """Concatenation over ranks of tensors that differ in length, gradient through the own part."""
-    counts = _counts(len(tensor), tensor.device)
+def _ragged(tensor: Tensor, counts: list[int]) -> Tensor:
+    """Concatenation over ranks of tensors that differ in length, which is ``counts`` on each; gradient through the own part."""
     longest = max(counts)
-    padded = tensor.new_zeros((longest, *tensor.shape[1:]))
-    padded[: len(tensor)] = tensor.detach()
+    padded = tensor.detach().contiguous()
+    if len(tensor) < longest:
+        padded = tensor.new_zeros((longest, *tensor.shape[1:]))
+        padded[: len(tensor)] = tensor.detach()
     parts = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(parts, padded)
     trimmed = [part[:count] for part, count in zip(parts, counts, strict=True)]
@@ -92,22 +91,18 @@ def _counts(count: int, device: torch.device) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _cumulative(counts: list[int]) -> list[int]:
-    return [sum(counts[:rank]) for rank in range(len(counts))]
-
-
 def _first_occurrence(column: Tensor, distinct: int) -> Tensor:
     order = torch.arange(len(column), device=column.device)
     first = torch.full((distinct,), len(column), device=column.device)
     return first.scatter_reduce(0, column, order, "amin")
 
 
-def _origins(batch: Batch, distinct: Tensor, column: Tensor) -> Tensor:
+def _origins(batch: Batch, distinct: Tensor, place: Tensor, columns: list[int]) -> Tensor:
     """How each candidate came into the batch on any rank; ``REMOTE`` marks the negatives that only other ranks have."""
     flags = torch.tensor([int(flag) for flag in Origin], device=distinct.device)
-    came = (_ragged(batch.origin)[:, None] & flags) != 0
+    came = (_ragged(batch.origin, columns)[:, None] & flags) != 0
     merged = torch.zeros(len(distinct), len(flags), dtype=torch.uint8, device=distinct.device)
-    merged.scatter_reduce_(0, column[:, None].expand_as(came), came.to(torch.uint8), "amax")
+    merged.scatter_reduce_(0, place[:, None].expand_as(came), came.to(torch.uint8), "amax")
     origin = (merged.to(torch.int64) * flags).sum(dim=1)
     remote = ~torch.isin(distinct, batch.item_keys) & (origin != 0)
     return origin | (remote * int(Origin.REMOTE))

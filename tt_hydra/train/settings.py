@@ -20,7 +20,8 @@ class TrainSettings:
         memory_gb: gigabytes that a step may take on a device, besides weights and optimizer; picks micro_batch_size and the tiles of the
             loss. Null for no limit.
         prefetch: whether a thread makes the next batch while a step runs.
-        devices: number of processes (CPU) or GPUs.
+        devices: number of processes (CPU) or GPUs of a machine.
+        num_nodes: number of machines, which torchrun starts; null for as many as it has started.
         accelerator: ``auto`` takes a GPU where there is one.
         strategy: ``ddp`` for several devices; ``auto`` chooses.
         precision: ``auto`` probes the machine; losses are computed in float32 whatever it is.
@@ -40,6 +41,7 @@ class TrainSettings:
     memory_gb: float | None = None
     prefetch: bool = False
     devices: int = 1
+    num_nodes: int | None = None
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     strategy: Literal["auto", "ddp"] = "auto"
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
@@ -62,14 +64,22 @@ class TrainSettings:
         if self.memory_gb is not None and self.micro_batch_size is not None:
             raise ConfigError("train.memory_gb picks train.micro_batch_size: set one of them")
         _at_least("train.devices", self.devices, 1)
-        if self.batch_size % self.devices:
-            raise ConfigError(f"train.batch_size={self.batch_size} is shared by train.devices={self.devices} and must divide by it")
+        if self.num_nodes is not None:
+            _at_least("train.num_nodes", self.num_nodes, 1)
+        if self.batch_size % self.world_size:
+            ranks = f"train.devices={self.devices}" + (f" on each of {self.num_nodes} nodes" if self.world_size > self.devices else "")
+            raise ConfigError(f"train.batch_size={self.batch_size} is shared by {ranks} and must divide by {self.world_size}")
         if not 0 <= self.warmup <= 1:
             raise ConfigError(f"train.warmup is a share of the steps between 0 and 1, got {self.warmup}")
         if self.gradient_clip is not None and self.gradient_clip <= 0:
             raise ConfigError(f"train.gradient_clip must be above 0, or null for none, got {self.gradient_clip}")
         if self.patience is not None:
             _at_least("train.patience", self.patience, 1)
+
+    @property
+    def world_size(self) -> int:
+        """Number of training processes, on all machines together."""
+        return self.devices * (self.num_nodes or 1)
 
 
 def _at_least(key: str, value: int, lowest: int) -> None:
