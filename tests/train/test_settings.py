@@ -18,6 +18,11 @@ from tt_hydra.train.settings import TrainSettings
         ({"batch_size": 0}, r"train\.batch_size must be at least 1"),
         ({"devices": 0}, r"train\.devices must be at least 1"),
         ({"devices": 3, "batch_size": 100}, r"train\.batch_size=100 is shared by train\.devices=3"),
+        ({"num_nodes": 0}, r"train\.num_nodes must be at least 1"),
+        (
+            {"devices": 2, "num_nodes": 3, "batch_size": 100},
+            r"train\.batch_size=100 is shared by train\.devices=2 on each of 3 nodes and must divide by 6",
+        ),
         ({"warmup": 1.5}, r"train\.warmup is a share"),
         ({"gradient_clip": 0.0}, r"train\.gradient_clip must be above 0, or null"),
         ({"micro_batch_size": 0}, r"train\.micro_batch_size must be at least 1, got 0"),
