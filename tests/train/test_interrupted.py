@@ -28,7 +28,7 @@ from tt_hydra.train import fit as fitting
 from tt_hydra.train import selection
 from tt_hydra.train.fit import SUMMARY, WEIGHTS, TrainingSummary
 from tt_hydra.train.module import RetrievalModule
-from tt_hydra.train.optimizer import SGD
+from tt_hydra.train.optimizer import SGD, AdamW
 
 Train = Callable[..., Path]
 STEPS = 3
@@ -89,8 +89,9 @@ def assert_same(folder: Path, undisturbed: Path) -> None:
         {"negatives": Mined(margin=0.99, every=2)},
         {"negatives": Queue(memory=150, frequency="streaming"), "loss": SampledSoftmax()},
         {"curriculum": TargetHardness(start=40, end=10, gain=0.5), "prefetch": True, "micro_batch_size": 40},
+        {"optimizer": AdamW(lr=0.01, sparse=True)},
     ],
-    ids=["in_batch", "uniform", "popularity", "given", "catalogue", "mined beside", "mined between", "queue", "closed loop"],
+    ids=["in_batch", "uniform", "popularity", "given", "catalogue", "mined beside", "mined between", "queue", "closed loop", "by rows"],
 )
 def test_broken_off_in_each_epoch(train: Train, tmp_path: Path, changes: dict[str, Any]) -> None:
     undisturbed = train(**changes)

@@ -10,13 +10,13 @@ from torch.nn import functional
 
 from tt_hydra.contracts import PAD, UNKNOWN, Feature, Features, Kind, Padded, SideSchema
 from tt_hydra.pooling.mean import MeanPooling
-from tt_hydra.tower.spec import Block, Layout, TextEncoder, look_up, width_of
+from tt_hydra.tower.spec import Block, Layout, RowTable, TextEncoder, look_up, width_of
 
 INITIAL_STD = 0.05
 """Spread of fresh embeddings: small, so that what is never trained says little."""
 
 
-class CodeTable(nn.Module):
+class CodeTable(RowTable):
     """The embedding of a categorical feature, or the mean embedding of a multi-valued one.
 
     The vectors of padding and of unknown values start at zero: a new item is described by its other features alone.
@@ -32,8 +32,8 @@ class CodeTable(nn.Module):
     def forward(self, value: Tensor | Padded) -> Tensor:
         """``(rows,)`` codes, or padded lists of codes, become ``(rows, dim)``."""
         if isinstance(value, Padded):
-            return cast(Tensor, self.pool(look_up(self.weight, value), value.mask & (value.ids != PAD)))
-        return functional.embedding(value, self.weight, padding_idx=PAD)
+            return cast(Tensor, self.pool(look_up(self.weight, value, self.sparse), value.mask & (value.ids != PAD)))
+        return functional.embedding(value, self.weight, padding_idx=PAD, sparse=self.sparse)
 
 
 class NumberLine(nn.Module):

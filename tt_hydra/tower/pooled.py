@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from tt_hydra.contracts import Padded, Pooling
 from tt_hydra.tower.features import INITIAL_STD
-from tt_hydra.tower.spec import Block, HistoryEncoder, Layout, TextEncoder, look_up, width_of
+from tt_hydra.tower.spec import Block, HistoryEncoder, Layout, RowTable, TextEncoder, look_up, width_of
 
 
-class HashedText(TextEncoder):
+class HashedText(RowTable, TextEncoder):
     """A table of bucket vectors, pooled."""
 
     def __init__(self, buckets: int, dim: int, pooling: Pooling) -> None:
@@ -23,7 +23,7 @@ class HashedText(TextEncoder):
 
     def forward(self, tokens: Padded) -> Tensor:
         """Vectors ``(rows, width)``; zeros for a text without tokens."""
-        return cast(Tensor, self.pool(look_up(self.weight, tokens), tokens.mask))
+        return cast(Tensor, self.pool(look_up(self.weight, tokens, self.sparse), tokens.mask))
 
 
 class PooledHistory(HistoryEncoder):

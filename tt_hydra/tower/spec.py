@@ -131,12 +131,25 @@ class HistoryEncoder(nn.Module, ABC):
         """Vectors ``(rows, width)`` of histories whose ``positions`` number rows of ``items (distinct, item width)``."""
 
 
-def look_up(table: Tensor, codes: Padded) -> Tensor:
+class RowTable(nn.Module):
+    """The base of a module whose ``weight`` is a table of which a batch reads some rows.
+
+    Attributes:
+        weight: ``(rows, width)``.
+        sparse: whether the gradient of the table holds the rows that were read and no others, as a sparse tensor.
+    """
+
+    weight: nn.Parameter
+    sparse: bool = False
+
+
+def look_up(table: Tensor, codes: Padded, sparse: bool = False) -> Tensor:
     """Rows of a table at each position, ``(rows, length, width)``; padded positions read row 0, whatever code stands there.
 
-    Uses the embedding kernel: its gradient is added up in a fixed order on the CPU, advanced indexing's is not.
+    Uses the embedding kernel: its gradient is added up in a fixed order on the CPU, advanced indexing's is not. ``sparse`` asks for a
+    sparse gradient, see ``RowTable``.
     """
-    return torch.nn.functional.embedding(codes.ids.masked_fill(~codes.mask, 0), table)
+    return torch.nn.functional.embedding(codes.ids.masked_fill(~codes.mask, 0), table, sparse=sparse)
 
 
 @runtime_checkable

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from tt_hydra.contracts import Padded, Pooling
 from tt_hydra.pooling.mean import MeanPooling
-from tt_hydra.tower.spec import TextEncoder, look_up
+from tt_hydra.tower.spec import RowTable, TextEncoder, look_up
 from tt_hydra.tower.token_vectors import TableShape
 
 
-class TokenBag(TextEncoder):
+class TokenBag(RowTable, TextEncoder):
     """A table of token vectors, pooled; a mean goes through the kernel that adds up without laying the vectors out.
 
     Args:
@@ -36,9 +36,10 @@ class TokenBag(TextEncoder):
     def forward(self, tokens: Padded) -> Tensor:
         """Vectors ``(rows, width)``; zeros for a text without tokens."""
         if not isinstance(self.pool, MeanPooling):
-            return cast(Tensor, self.pool(look_up(self.weight, tokens), tokens.mask))
+            return cast(Tensor, self.pool(look_up(self.weight, tokens, self.sparse), tokens.mask))
         lengths = tokens.mask.sum(dim=1)
-        return functional.embedding_bag(tokens.ids[tokens.mask], self.weight, torch.cumsum(lengths, 0) - lengths, mode="mean")
+        starts = torch.cumsum(lengths, 0) - lengths
+        return functional.embedding_bag(tokens.ids[tokens.mask], self.weight, starts, mode="mean", sparse=self.sparse)
 
     def lr_scales(self) -> dict[str, float]:
         """The table's factor."""

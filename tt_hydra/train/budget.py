@@ -24,6 +24,7 @@ from tt_hydra.negatives.pool import FittedPool
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.cache import by_length
 from tt_hydra.train.precision import Precision, autocast
+from tt_hydra.train.rows import choose_tables
 
 if TYPE_CHECKING:
     from tt_hydra.train.fit import TrainingJob
@@ -102,6 +103,7 @@ def within_budget(job: TrainingJob, first: Batch, refresh: Callable[[TwoTower], 
     if job.device == "gpu":
         towers.to(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))))
     refresh(towers)
+    choose_tables(towers, job.objective.optimizer)
     first = first.to(next(towers.parameters()).device)
     mined = job.sampler.rule.per_query * first.queries.size if isinstance(job.sampler, FittedPool) else 0
     sizes = Sizes(ranks=settings.world_size, further_items=mined)
@@ -198,7 +200,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._note(leaf.untyped_storage())
+                for part in (leaf._indices(), leaf._values()) if leaf.is_sparse else (leaf,):
+                    self._note(part.untyped_storage())
         return result
 
     def _note(self, storage: torch.UntypedStorage) -> None:

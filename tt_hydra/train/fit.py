@@ -178,7 +178,7 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
         job = within_budget(job, first, _refresh(job))
     module = RetrievalModule(job.towers, job.objective, job.settings, total_steps, job.seed, queue)
     data = BatchModule(replace(template, hardness=module.hardness))
-    trainer = _trainer(job, selection, reporting)
+    trainer = _trainer(job, selection, reporting, module.reduces_itself)
     if resumed:
         logger.info("resuming the training after epoch %d of at most %d", len(selection.curves), job.settings.max_epochs)
     try:
@@ -217,10 +217,10 @@ def _process_as_before() -> Iterator[None]:
         os.environ.update(environment)
 
 
-def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting) -> pl.Trainer:
+def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting, reduces_itself: bool) -> pl.Trainer:
     settings = job.settings
     several = settings.world_size > 1 or settings.strategy == "ddp"
-    kind = DDPStrategy if settings.micro_batch_size is None else OwnReduction
+    kind = OwnReduction if reduces_itself else DDPStrategy
     strategy = kind(find_unused_parameters=True, broadcast_buffers=False) if several else "auto"
     callbacks: list[pl.Callback] = [OwnSignals(), *([EpochBar()] if reporting.progress_bar else []), ItemTexts(_refresh(job))]
     callbacks += [*_mining(job, selection.folder), selection]
@@ -270,7 +270,7 @@ def _mining(job: TrainingJob, folder: Path) -> list[pl.Callback]:
 
 
 class OwnReduction(DDPStrategy):
-    """DDP for a step of several backward passes, after which the module averages the gradients over the ranks itself."""
+    """DDP for a module that averages its gradients over the ranks itself."""
 
     def configure_ddp(self) -> None:
         """Wraps the module as ever, and leaves gradients where they are."""

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from tt_hydra.contracts import Batch, Curriculum, Hardness, Loss, LossOutput, Screen, ScreenSpec, Temperature
 from tt_hydra.tower.two_tower import TwoTower
@@ -21,6 +22,7 @@ from tt_hydra.train.figures import Means
 from tt_hydra.train.gather import gather, share_gradient, world_size
 from tt_hydra.train.optimizer import OptimizerSpec
 from tt_hydra.train.queue import VectorQueue
+from tt_hydra.train.rows import choose_tables, clip_gradients, settle_rows
 from tt_hydra.train.settings import TrainSettings
 from tt_hydra.train.targets import targets_of
 
@@ -49,6 +51,7 @@ class RetrievalModule(pl.LightningModule):
 
     Attributes:
         clock: where the steps' time goes.
+        tables: weights whose gradients are sparse.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class RetrievalModule(pl.LightningModule):
         self.loss = objective.loss.build()
         self.curriculum = None if objective.curriculum is None else objective.curriculum.build()
         self._objective, self._settings = objective, settings
+        self.tables = choose_tables(towers, objective.optimizer)
         for weight in self._loss_weights():
             weight.register_hook(_shared)  # type: ignore[no-untyped-call]
         self._cache = None if settings.micro_batch_size is None else GradientCache(towers, settings.micro_batch_size, self._autocast)
@@ -137,9 +141,25 @@ class RetrievalModule(pl.LightningModule):
         super().backward(loss, *args, **kwargs)
         if self._cache is not None:
             self._cache.backward()
-            if world_size() > 1:
-                average_gradients([parameter for parameter in self.parameters() if parameter.requires_grad])
+        if world_size() > 1 and self.reduces_itself:
+            by_rows = {id(table) for table in self.tables}
+            average_gradients([weight for weight in self.parameters() if weight.requires_grad and id(weight) not in by_rows])
+        settle_rows(self.tables)
         self.clock.passed("backward")
+
+    @property
+    def reduces_itself(self) -> bool:
+        """Whether gradients are averaged over the ranks here, after several backward passes or because some are sparse."""
+        return self._cache is not None or bool(self.tables)
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """By the norm of all gradients; Lightning's own way takes no sparse ones."""
+        if not self.tables:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
+            clip_gradients((weight for group in optimizer.param_groups for weight in group["params"]), gradient_clip_val)
 
     def _autocast(self) -> AbstractContextManager[object]:
         return self.trainer.precision_plugin.train_step_context()

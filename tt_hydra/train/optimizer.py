@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch.optim import Optimizer
 
 from tt_hydra.errors import ConfigError
+from tt_hydra.train.rows import RowAdamW
 
 ParameterGroups = list[dict[str, Any]]
+MANY_ROWS = 100_000
+"""A table of fewer rows is updated as a whole by default: it costs little, and every row goes on by what its moments hold."""
 
 
 class OptimizerSpec(Protocol):
@@ -30,12 +33,22 @@ class OptimizerSpec(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdamW:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+
+    Attributes:
+        lr: peak learning rate.
+        weight_decay: decay of the parameters that are decayed.
+        betas: memory of the gradient's mean and of its square.
+        eps: added to the root of the mean square.
+        sparse: whether a step updates, of a table of embeddings, the rows alone that its batch read (``RowAdamW``), and leaves the
+            weights and moments of all others as they are, undecayed; ``auto``: in tables of ``MANY_ROWS`` rows and more.
+    """
 
     lr: float = 3e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+    sparse: Literal["auto"] | bool = "auto"
 
     def __post_init__(self) -> None:
         _check_rates(self.lr, self.weight_decay)
@@ -47,8 +60,11 @@ class AdamW:
         to clip them in half precision.
         """
         fused = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
-        rates = {"lr": self.lr, "weight_decay": self.weight_decay}
-        return torch.optim.AdamW(groups, **rates, betas=self.betas, eps=self.eps, fused=fused or None)
+        return RowAdamW(groups, lr=self.lr, weight_decay=self.weight_decay, betas=self.betas, eps=self.eps, fused=fused or None)
+
+    def updates_rows(self, rows: int) -> bool:
+        """Whether a table of so many rows is updated by rows."""
+        return rows >= MANY_ROWS if self.sparse == "auto" else self.sparse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
