@@ -49,6 +49,15 @@ def test_two_processes_give_the_figures_of_one(command: Command, in_process: InP
 
 
 @pytest.mark.slow
+def test_two_processes_that_update_rows_give_the_figures_of_one(command: Command, in_process: InProcess) -> None:
+    line = command("tower.dropout=0", "optimizer.sparse=true", "train.max_epochs=2")
+    expected = quality(in_process(line))
+    together = line.run(*TWO)
+    assert together.status == 0, together.err
+    assert quality(figures(line.outputs / "run" / "latest")) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.slow
 def test_two_nodes_give_the_figures_of_one_process(command: Command, in_process: InProcess) -> None:
     """Two torchruns on loopback; 70 does not divide 288 pairs, so that the shares of a batch are uneven."""
     line = command("tower.dropout=0", "train.batch_size=70")
