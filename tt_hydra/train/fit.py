@@ -43,6 +43,7 @@ from tt_hydra.train.queue import VectorQueue
 from tt_hydra.train.rank import by_torchrun, is_follower, lead
 from tt_hydra.train.selection import AtomicCheckpointIO, CurvePoint, Selection, save_weights
 from tt_hydra.train.settings import TrainSettings
+from tt_hydra.train.shards import in_order_of_all
 from tt_hydra.train.teaching import teaching
 from tt_hydra.train.validate import validation_figures
 
@@ -249,7 +250,9 @@ def _trainer(job: TrainingJob, selection: Selection, reporting: Reporting, reduc
 
 
 def _refresh(job: TrainingJob) -> Callable[[TwoTower], None]:
-    return partial(refresh_item_text, dataset=job.dataset, batch_size=job.eval_batch_size, precision=job.precision)
+    return partial(
+        refresh_item_text, dataset=job.dataset, batch_size=job.eval_batch_size, precision=job.precision, gathered=in_order_of_all
+    )
 
 
 def _mining(job: TrainingJob, folder: Path) -> list[pl.Callback]:
