@@ -33,12 +33,12 @@ JSON_LINES = '{"id": "007", "name": "Zo\\u00eb, the \'é\'"}\n\n{"id": "8", "nam
         ("rows.csv", as_csv()),
         ("rows.CSV", as_csv()),
         ("windows.csv", "\ufeff" + as_csv().replace("\n", "\r\n")),
-        ("rows.csv.gz", gzip.compress(as_csv().encode())),
+        ("rows.csv.gz", gzip.compress(as_csv().encode(), mtime=0)),
         ("rows.tsv", as_csv("", "\t")),
         ("rows.jsonl", JSON_LINES),
         ("marked.ndjson", "\ufeff" + JSON_LINES),
-        ("rows.jsonl.gz", gzip.compress(JSON_LINES.encode())),
-        ("marked.jsonl.gz", gzip.compress(("\ufeff" + JSON_LINES).encode())),
+        ("rows.jsonl.gz", gzip.compress(JSON_LINES.encode(), mtime=0)),
+        ("marked.jsonl.gz", gzip.compress(("\ufeff" + JSON_LINES).encode(), mtime=0)),
     ],
 )
 def test_each_format_keeps_ids_and_unicode(tmp_path: Path, name: str, content: str | bytes) -> None:
