@@ -30,6 +30,7 @@ ROOT = PACKAGE.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONF = config_dir()
 OURS = "python -m tt_hydra"
+TORCHRUN = "torchrun "
 GROUPS = {path.name: {option.stem for option in path.glob("*.yaml")} for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"}
 
 
@@ -98,15 +99,16 @@ def run(shop: Path) -> Path:
 
 
 def test_every_line_is_of_a_kind_that_is_tested() -> None:
-    kinds = (f"{OURS}", "make ", ". .venv/bin/activate")
+    kinds = (OURS, TORCHRUN, "make ", ". .venv/bin/activate")
     assert [line for line in LINES if not line.startswith(kinds)] == []
     assert sum(line.startswith(OURS) for line in LINES) > 20
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith(OURS)])
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith((OURS, TORCHRUN))])
 def test_a_command_composes_passes_the_check_and_is_built(line: str, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop)
-    call = understand(shlex.split(line)[3:], COMMANDS, TEXTS, PATHS)
+    words = shlex.split(line)
+    call = understand(words[words.index("tt_hydra") + 1 :], COMMANDS, TEXTS, PATHS)
     if call.flags.help:
         return
     loader = make_loader(call.folders)
