@@ -24,9 +24,9 @@ PUBLISHED = [
     ("MF-CCL", ".1837", "Mao et al., SimpleX, CIKM 2021"),
     ("SimpleX", ".1872", "Mao et al., SimpleX, CIKM 2021"),
 ]
-"""Recall@20 on the same split as printed; measured by nobody here. Checked where the papers are quoted: the first in issue 25 of
-xiangwang1223/neural_graph_collaborative_filtering (its authors' code), the others in the table "Results on Gowalla" of
-matching/cf/SimpleX/README.md in reczoo/RecZoo (the code of SimpleX and UltraGCN).
+"""Recall@20 on the same split as printed; measured by nobody here. Checked where the papers are quoted: the first by a reader who asks its
+authors at xiangwang1223/neural_graph_collaborative_filtering ("About the performence of some baseline"), the others in the table "Results
+on Gowalla" of matching/cf/SimpleX/README.md in reczoo/RecZoo, the code of SimpleX and UltraGCN.
 """
 
 
