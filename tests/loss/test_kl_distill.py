@@ -32,6 +32,17 @@ def test_a_student_that_agrees_has_nothing_to_learn() -> None:
     assert torch.autograd.grad(loss, queries)[0].abs().max() < 1e-6
 
 
+def test_a_query_without_ratings_takes_no_part_however_large_its_score() -> None:
+    """Its score of 200 overflows an exp in float32."""
+    queries = torch.eye(2).requires_grad_()
+    own = OwnNegatives(torch.tensor([0]), torch.tensor([1]), torch.zeros(1), torch.tensor([1.0]))
+    targets = Targets.plain(torch.arange(2), 2, own=own, teacher=torch.tensor([2.0, torch.nan]))
+    loss = KLDistill()(queries, torch.eye(2), targets, torch.tensor(0.005)).loss
+    gradient = torch.autograd.grad(loss, queries)[0]
+    assert gradient[0].isfinite().all()
+    assert gradient[1].tolist() == [0.0, 0.0]
+
+
 def plain(queries: Tensor, items: Tensor, targets: Targets, temperature: Tensor) -> Tensor:
     """Row by row."""
     scores, excluded, total, weights = queries @ items.T / temperature, excluded_of(targets), 0.0, 0.0

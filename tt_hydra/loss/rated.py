@@ -59,6 +59,8 @@ class Rated:
 
     def normaliser(self, logits: Tensor, positive: Tensor | None = None) -> Tensor:
         """``(batch,)`` log of the sum of exp of ``logits (pairs,)``, with ``positive (batch,)`` as one more of each query's."""
+        if positive is not None:
+            positive = positive.masked_fill(~self.rows, 0.0)
         start = logits.new_full((len(self.rows),), -torch.inf) if positive is None else positive
         highest = start.detach().scatter_reduce(0, self.query, logits.detach(), "amax")
         highest = highest.masked_fill(~self.rows, 0.0)
