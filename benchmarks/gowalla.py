@@ -18,7 +18,7 @@ METRICS = ("recall@20",)
 PEERS = ("popularity", "knn")
 PUBLISHED = [
     ("MF-BPR", ".1291", "Wang et al., NGCF, SIGIR 2019"),
-    ("NGCF", ".1570", "He et al., LightGCN, SIGIR 2020"),
+    ("NGCF", ".1570", "quoted in the code of Mao et al., SimpleX, CIKM 2021"),
     ("LightGCN", ".1830", "He et al., LightGCN, SIGIR 2020"),
     ("UltraGCN", ".1862", "Mao et al., UltraGCN, CIKM 2021"),
     ("MF-CCL", ".1837", "Mao et al., SimpleX, CIKM 2021"),
