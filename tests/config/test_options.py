@@ -34,11 +34,11 @@ COMPANIONS = {
     "experiment/gowalla.yaml": ["data.interactions.path=."],
     "experiment/grocery.yaml": [f"data.{table}.path=." for table in ("interactions", "queries", "items")],
     **{
-        f"loss/{name}.yaml": ["data=pairs", "data.path=.", "data.teacher=score", "data.negatives_teacher=scores"]
+        f"loss/{name}.yaml": ["data=pairs", "data.path=.", "data.teacher=score", "data.negatives_teacher=scores", "negatives=given"]
         for name in ("margin_mse", "kl_distill")
     },
     "screen/guide.yaml": ["data=pairs", "data.path=."],
-    "teacher/cross_encoder.yaml": ["data=pairs", "data.path=.", "loss=kl_distill", "teacher.model=name"],
+    "teacher/cross_encoder.yaml": ["data=pairs", "data.path=.", "loss=kl_distill", "teacher.model=name", "negatives=mined"],
 }
 """What an option needs beside it."""
 

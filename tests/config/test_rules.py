@@ -78,12 +78,12 @@ def test_minings_that_no_step_would_see(told):
 
 
 def test_a_teacher_that_rates_is_named_has_texts_and_is_listened_to(told):
-    texts = ("data=beir", "data.path=.", "train.batch_size=1024")
+    texts = ("data=beir", "data.path=.", "train.batch_size=1024", "negatives=bm25")
     one(told("teacher=cross_encoder", "loss=margin_mse", *texts), "teacher.model: must be given")
     assert told("teacher=cross_encoder", "teacher.model=some/name", "loss=margin_mse", *texts) == []
     one(told("teacher=cross_encoder", "teacher.model=some/name", *texts), "teacher: has no effect", "loss=margin_mse")
     one(
-        told("teacher=cross_encoder", "teacher.model=some/name", "loss=kl_distill"),
+        told("teacher=cross_encoder", "teacher.model=some/name", "loss=kl_distill", "negatives=mined"),
         "teacher: reads texts",
         "queries have none",
     )
@@ -191,6 +191,36 @@ def test_distillation_needs_a_teacher(told):
         one(told(*pairs, f"loss={loss}"), "loss: learns from a teacher's scores", "data.negatives_teacher")
         assert told(*pairs, f"loss={loss}", "data.teacher=score", "data.negatives_teacher=scores") == []
     one(told(*pairs, "loss=matryoshka", "loss@loss.inner=kl_distill"), "loss.inner: learns from a teacher's scores")
+
+
+def test_distillation_needs_negatives_of_each_query_that_have_a_score(told):
+    by_model = ("data=pairs", "data.path=.", "train.batch_size=1024", "teacher=cross_encoder", "teacher.model=name", "loss=margin_mse")
+    for negatives in ("in_batch", "queue", "uniform", "catalogue"):
+        one(
+            told(*by_model, f"negatives={negatives}"),
+            "loss: learns from rated",
+            f"negatives={negatives} belong to no query",
+            "bm25 or mined",
+        )
+    for negatives in ("given", "bm25", "mined"):
+        assert told(*by_model, f"negatives={negatives}") == []
+    scored = (*by_model[:3], "loss=margin_mse", "data.teacher=score", "data.negatives_teacher=scores")
+    one(told(*scored, "negatives=mined"), "negatives=mined have no score in the data", "negatives=given")
+
+
+def test_what_a_wrapped_loss_reads_counts(told):
+    inner = ("loss=matryoshka", "loss@loss.inner=triplet")
+    one(told(*inner, "temperature=learned"), "temperature: has no effect")
+    one(told(*inner, "curriculum=target_hardness"), "curriculum: has no effect")
+    one(told(*inner, "negatives.frequency=streaming"), "negatives.frequency: has no effect")
+    assert told("loss=matryoshka", "temperature=learned", "negatives.frequency=streaming") == []
+    task = ("loss=multi_task", "loss@loss.tasks.retrieval.loss=infonce", "loss.tasks.retrieval.loss.symmetric=true")
+    one(told(*task, "negatives=uniform"), "loss.tasks.retrieval.loss.symmetric: is true")
+    assert told(*task, "temperature=learned") == []
+
+
+def test_an_index_of_mining_is_chosen_as_a_group(told):
+    one(told("negatives=mined", "negatives.index=hnsw"), "negatives.index: is hnsw", "index@negatives.index=hnsw")
 
 
 def test_prefixes_are_shorter_than_the_vectors(told):

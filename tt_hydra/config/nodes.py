@@ -40,3 +40,20 @@ def constant(node: Spec, name: str) -> object:
         return signature.constant(cls, name)
     module, _, class_name = str(node[TARGET]).rpartition(".")
     return getattr(getattr(importlib.import_module(module), class_name), name, None)
+
+
+def losses(loss: Spec, path: str = "loss") -> Iterator[tuple[str, Spec]]:
+    """A loss and those that it wraps, with their dotted paths."""
+    yield path, loss
+    inner, tasks = loss.get("inner"), loss.get("tasks")
+    if isinstance(inner, Mapping) and TARGET in inner:
+        yield from losses(inner, f"{path}.inner")
+    for name, task in tasks.items() if isinstance(tasks, Mapping) else ():
+        if isinstance(task.get("loss"), Mapping):
+            yield from losses(task["loss"], f"{path}.tasks.{name}.loss")
+
+
+def any_loss(loss: Spec, name: str) -> bool:
+    """Whether a loss, or one that it wraps, may say of itself what ``name`` asks: what wraps others answers by them alone."""
+    every = [each for _, each in losses(loss)]
+    return any(constant(each, name) is not False for each in (every[1:] or every))

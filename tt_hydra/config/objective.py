@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tt_hydra.component import TARGET
-from tt_hydra.config.nodes import Rule, Spec, constant, name_of
+from tt_hydra.config.nodes import Rule, Spec, constant, losses, name_of, option_of
 from tt_hydra.config.problems import Problem
 from tt_hydra.config.sampling import texts_of
 
@@ -21,10 +21,25 @@ def teacher(spec: Spec) -> Iterator[Problem]:
     scored = data.get("teacher") is not None and data.get("negatives_teacher") is not None
     if scored or spec["teacher"][TARGET] != GIVEN_TEACHER:
         return
-    for path, loss in _losses(spec["loss"], "loss"):
+    for path, loss in losses(spec["loss"]):
         if constant(loss, "requires_teacher") is True:
             fix = "name the columns in data.teacher and data.negatives_teacher (data=pairs), or use teacher=cross_encoder"
             yield Problem(path, f"learns from a teacher's scores of positives and negatives, and there are none: {fix}")
+
+
+def rated_negatives(spec: Spec) -> Iterator[Problem]:
+    """A loss that compares each query's own negatives by a teacher's scores, where none are drawn or none have a score."""
+    negatives, by_model = spec["negatives"], spec["teacher"][TARGET] == CROSS_ENCODER
+    if not str(negatives[TARGET]).startswith("tt_hydra."):
+        return
+    drawn, given = constant(negatives, "has_pool") is True, constant(negatives, "requires_given") is True
+    if given or (drawn and by_model):
+        return
+    lack = "have no score in the data" if drawn else "belong to no query in particular"
+    fix = "choose negatives=given" + (", bm25 or mined" if by_model else ", or teacher=cross_encoder" if drawn else "")
+    for path, loss in losses(spec["loss"]):
+        if constant(loss, "requires_teacher") is True:
+            yield Problem(path, f"learns from rated negatives of each query, and those of negatives={option_of(negatives)} {lack}; {fix}")
 
 
 def cross_encoder(spec: Spec) -> Iterator[Problem]:
@@ -34,7 +49,7 @@ def cross_encoder(spec: Spec) -> Iterator[Problem]:
         return
     if chosen.get("model") is None:
         yield Problem("teacher.model", "must be given: the name or folder of a sentence-transformers CrossEncoder")
-    if not any(constant(loss, "requires_teacher") is True for _, loss in _losses(spec["loss"], "loss")):
+    if not any(constant(loss, "requires_teacher") is True for _, loss in losses(spec["loss"])):
         fix = "choose loss=margin_mse or kl_distill, or teacher=given"
         yield Problem("teacher", f"has no effect: loss={name_of(spec['loss'])} learns from no teacher; {fix}")
     missing = [side for side, present in texts_of(spec["data"]).items() if not present]
@@ -46,7 +61,7 @@ def cross_encoder(spec: Spec) -> Iterator[Problem]:
 def prefixes(spec: Spec) -> Iterator[Problem]:
     """Prefixes that are no shorter than the vectors, or of another metric."""
     dim = spec["embedding_dim"]
-    for path, loss in _losses(spec["loss"], "loss"):
+    for path, loss in losses(spec["loss"]):
         dims = loss.get("dims") or ()
         if dim is not None and dims and max(dims) >= dim:
             yield Problem(f"{path}.dims", f"holds {max(dims)}, and a prefix must be shorter than embedding_dim={dim}")
@@ -75,17 +90,6 @@ def guide(spec: Spec) -> Iterator[Problem]:
         yield Problem("screen", f"asks a text model, but the {' and the '.join(missing)} have no text; {fix}")
 
 
-def _losses(loss: Spec, path: str) -> Iterator[tuple[str, Spec]]:
-    """A loss and those that it wraps, with their dotted paths."""
-    yield path, loss
-    inner, tasks = loss.get("inner"), loss.get("tasks")
-    if isinstance(inner, Mapping) and TARGET in inner:
-        yield from _losses(inner, f"{path}.inner")
-    for name, task in tasks.items() if isinstance(tasks, Mapping) else ():
-        if isinstance(task.get("loss"), Mapping):
-            yield from _losses(task["loss"], f"{path}.tasks.{name}.loss")
-
-
 def _labels(data: Spec) -> tuple[str, ...] | None:
     """The label columns of a source of ours."""
     if not str(data[TARGET]).startswith("tt_hydra."):
@@ -96,5 +100,5 @@ def _labels(data: Spec) -> tuple[str, ...] | None:
     return tuple(interactions.get("labels") or ()) if isinstance(interactions, Mapping) else ()
 
 
-RULES: tuple[Rule, ...] = (teacher, cross_encoder, prefixes, labels, guide)
+RULES: tuple[Rule, ...] = (teacher, rated_negatives, cross_encoder, prefixes, labels, guide)
 """In the order in which their problems are told."""

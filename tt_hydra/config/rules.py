@@ -9,7 +9,7 @@ from typing import Any
 
 from tt_hydra.component import TARGET, instantiate
 from tt_hydra.config import objective, sampling, signature
-from tt_hydra.config.nodes import Rule, Spec, changed, constant, name_of
+from tt_hydra.config.nodes import Rule, Spec, any_loss, changed, constant, name_of
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
 
@@ -79,7 +79,7 @@ def frozen_pooling(spec: Spec) -> Iterator[Problem]:
 
 def loss_and_temperature(spec: Spec) -> Iterator[Problem]:
     """A temperature that was set for a loss that takes none."""
-    if constant(spec["loss"], "uses_temperature") is not False:
+    if any_loss(spec["loss"], "uses_temperature"):
         return
     differs = changed(spec["temperature"], "tt_hydra.temperature.constant.Constant")
     if differs is not None:
@@ -146,9 +146,12 @@ def mining(spec: Spec) -> Iterator[Problem]:
     from tt_hydra.index.check import check_pair  # noqa: PLC0415
     from tt_hydra.quantization.none import NoQuantization  # noqa: PLC0415
 
-    dim = spec["embedding_dim"]
+    dim, node = spec["embedding_dim"], negatives.get("index")
+    if node is not None and not isinstance(node, Mapping):
+        yield Problem("negatives.index", f"is {node}, and takes an index with its keys; choose it with index@negatives.index={node}")
+        return
     try:
-        index_spec: Any = instantiate(negatives.get("index") or {}, object)
+        index_spec: Any = instantiate(node or {}, object)
         check_pair(index_spec, NoQuantization(), dim if dim is None or dim > 0 else None, None)
     except TTHydraError as error:
         yield Problem("negatives.index", f"cannot search: {error}")
@@ -201,7 +204,7 @@ def seen_texts(spec: Spec) -> Iterator[Problem]:
 def sharpness(spec: Spec) -> Iterator[Problem]:
     """A temperature made for cosines under unbounded similarities."""
     start = spec["temperature"].get("start")
-    if spec["metric"] == "dot" and isinstance(start, float) and start < SHARP and constant(spec["loss"], "uses_temperature") is not False:
+    if spec["metric"] == "dot" and isinstance(start, float) and start < SHARP and any_loss(spec["loss"], "uses_temperature"):
         yield Problem("temperature.start", f"of {start:g} suits metric=cosine; dot products are larger, start nearer to 1", warning=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tt_hydra.component import TARGET
-from tt_hydra.config.nodes import Rule, Spec, constant, option_of
+from tt_hydra.config.nodes import Rule, Spec, any_loss, constant, losses, option_of
 from tt_hydra.config.problems import Problem
 
 BM25 = "tt_hydra.negatives.bm25.BM25"
@@ -23,9 +23,12 @@ WINDOWS = ("window_start", "window_end", "easy", "hard")
 def two_sides(spec: Spec) -> Iterator[Problem]:
     """A two-sided loss without negatives for its second side."""
     negatives = spec["negatives"]
-    if spec["loss"].get("symmetric") is True and (negatives[TARGET] in DRAWN_ONLY or negatives.get("with_in_batch") is False):
-        fix = "use negatives=in_batch or catalogue"
-        yield Problem("loss.symmetric", f"is true, but negatives={option_of(negatives)} gives an item no other queries; {fix}")
+    if negatives[TARGET] not in DRAWN_ONLY and negatives.get("with_in_batch") is not False:
+        return
+    fix = "use negatives=in_batch or catalogue"
+    for path, loss in losses(spec["loss"]):
+        if loss.get("symmetric") is True:
+            yield Problem(f"{path}.symmetric", f"is true, but negatives={option_of(negatives)} gives an item no other queries; {fix}")
 
 
 def words(spec: Spec) -> Iterator[Problem]:
@@ -42,7 +45,7 @@ def words(spec: Spec) -> Iterator[Problem]:
 
 def frequency(spec: Spec) -> Iterator[Problem]:
     """An estimate that nobody reads."""
-    if spec["negatives"].get("frequency", "exact") != "exact" and constant(spec["loss"], "uses_log_q") is False:
+    if spec["negatives"].get("frequency", "exact") != "exact" and not any_loss(spec["loss"], "uses_log_q"):
         fix = "leave it at exact, or choose loss=sampled_softmax"
         yield Problem("negatives.frequency", f"has no effect: loss={option_of(spec['loss'])} does not correct for it; {fix}")
 
@@ -69,7 +72,7 @@ def curriculum_and_temperature(spec: Spec) -> Iterator[Problem]:
     curriculum = spec["curriculum"]
     loop = curriculum[TARGET] == TARGET_HARDNESS
     factor = any(phase.get("temperature", 1.0) != 1.0 for phase in _phases(curriculum))
-    if (loop or factor) and constant(spec["loss"], "uses_temperature") is False:
+    if (loop or factor) and not any_loss(spec["loss"], "uses_temperature"):
         fix = "choose loss=infonce or sampled_softmax, or curriculum=none"
         what = "the effective number of negatives is that of a softmax" if loop else "it moves the temperature"
         yield Problem("curriculum", f"has no effect: {what}, and loss={option_of(spec['loss'])} takes no temperature; {fix}")
