@@ -37,7 +37,7 @@ format: $(READY) ## let ruff rewrite the files
 	$(BIN)/ruff format .
 
 test: $(READY) ## the tests that take seconds each
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 test-slow: $(READY) ## the tests that take longer
 	$(BIN)/python -m pytest -m 'slow and not network' $(ARGS)

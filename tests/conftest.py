@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded; see cli.main
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # each worker has a core
 
 if TYPE_CHECKING:
     from tt_hydra.artifact.write import Parts

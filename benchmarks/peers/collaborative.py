@@ -114,7 +114,8 @@ def main() -> None:
         grid = GRIDS[name]
         tuned = [recall(best(fit(train), train, judged, TUNED_AT), judged, split["valid"]) for fit in grid] if len(grid) > 1 else [0.0]
         np.save(folder / f"{name}.npy", best(grid[int(np.argmax(tuned))](fitted), fitted, np.arange(shape[0]), DEPTH))
-        print(f"{name}: {len(grid)} settings, best validation recall@{TUNED_AT} {max(tuned):.4f}", flush=True)
+        about = f"{len(grid)} settings, best validation recall@{TUNED_AT} {max(tuned):.4f}" if len(grid) > 1 else "nothing to tune"
+        print(f"{name}: {about}", flush=True)
 
 
 if __name__ == "__main__":
