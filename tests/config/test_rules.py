@@ -75,6 +75,10 @@ def test_the_index_of_mining_is_checked_like_the_one_that_is_served(told):
 def test_minings_that_no_step_would_see(told):
     one(told("negatives=mined", "negatives.start=3", "train.max_epochs=3"), "negatives.start: is 3", "negatives.start=0")
     assert told("negatives=mined", "negatives.start=3", "train.max_epochs=4") == []
+    beside = ("negatives=mined", "negatives.refresh=asynchronous")
+    one(told(*beside, "negatives.start=2", "train.max_epochs=3"), "negatives.start: is 2", "from the next mining on")
+    one(told(*beside, "negatives.start=0", "train.max_epochs=1"), "negatives.start: is 0", "negatives.refresh=between")
+    assert told(*beside, "negatives.start=2", "train.max_epochs=4") == []
 
 
 def test_a_teacher_that_rates_is_named_has_texts_and_is_listened_to(told):

@@ -63,6 +63,10 @@ def test_a_gap_is_taken_off_the_positive() -> None:
     assert pairs(draw(fitted(per_query=9, gap=0.3))) == [(0, 12), (0, 13), (2, 21), (3, 13)]
 
 
+def test_the_margin_of_the_step_stands_in_for_a_gap() -> None:
+    assert pairs(draw(fitted(per_query=9, gap=5.0), Hardness(margin=0.9))) == pairs(draw(fitted(per_query=9, ratio=0.9)))
+
+
 def test_an_unknown_positive_sets_no_limit() -> None:
     sampler = fitted(per_query=9, ratio=0.1)
     drawn = sampler.draw(request_of([7]), np.random.default_rng(0))

@@ -156,9 +156,12 @@ def mining(spec: Spec) -> Iterator[Problem]:
     except TTHydraError as error:
         yield Problem("negatives.index", f"cannot search: {error}")
     epochs, start = spec.get("train", {}).get("max_epochs"), negatives.get("start", 1)
-    if epochs and isinstance(start, int) and start >= epochs:
-        fix = "set negatives.start=0, or train longer"
-        yield Problem("negatives.start", f"is {start}, and train.max_epochs={epochs} end before anything is mined; {fix}", warning=True)
+    beside = negatives.get("refresh") == "asynchronous" and negatives.get("unit", "epochs") == "epochs"
+    if epochs and start + (negatives.get("every", 1) if beside else 0) >= epochs:
+        late = ", and what is mined beside the training serves from the next mining on" if beside else ""
+        fix = "set negatives.start=0, or train longer" if start else "set negatives.refresh=between, or train longer"
+        what = f"is {start}, and train.max_epochs={epochs} end before anything that is mined is used{late}; {fix}"
+        yield Problem("negatives.start", what, warning=True)
 
 
 def budget(spec: Spec) -> Iterator[Problem]:

@@ -160,12 +160,12 @@ def pair_keys(rows: Ragged, num_items: int) -> IntArray:
 
 def allowed(scores: FloatArray, positive: FloatArray, rule: PoolRule, hardness: Hardness = NO_CHANGE) -> BoolArray:
     """Which candidates keep their distance from the positive; where its score is not known, all."""
-    ratio = rule.ratio if hardness.margin is None else hardness.margin
+    ratio, gap = (rule.ratio, rule.gap) if hardness.margin is None else (hardness.margin, None)
     limit = np.full(len(scores), np.inf, np.float32)
     if ratio is not None:
         limit = np.minimum(limit, positive - (1 - ratio) * np.abs(positive))
-    if rule.gap is not None:
-        limit = np.minimum(limit, positive - rule.gap)
+    if gap is not None:
+        limit = np.minimum(limit, positive - gap)
     return (scores <= limit) | np.isnan(limit)
 
 
