@@ -15,9 +15,11 @@ from tt_hydra.contracts import Batch, Loss
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError
 from tt_hydra.loss.infonce import InfoNCE
+from tt_hydra.negatives.in_batch import InBatch
+from tt_hydra.negatives.mined import Mined
 from tt_hydra.tower.mlp import Mlp
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.budget import GB, LiveBytes, Sizes, chunk_size_of, with_chunk_size, within
+from tt_hydra.train.budget import GB, Choice, LiveBytes, Sizes, chunk_size_of, with_chunk_size, within, within_budget
 from tt_hydra.train.cache import GradientCache
 from tt_hydra.train.fit import SUMMARY, TrainingJob
 from tt_hydra.train.targets import targets_of
@@ -91,6 +93,23 @@ def test_every_loss_that_makes_tiles_takes_their_size(dataset: Dataset, loss: Lo
     else:
         assert chunk_size_of(with_chunk_size(loss, 77)) == 77
     within(1.0, toy_towers(dataset, 0.0), loss, toy_batch(dataset, EXAMPLES, own=True), "32", Sizes(ranks=2, further_items=100))
+
+
+def test_negatives_count_that_are_mined_after_the_first_batch(
+    make_job: Callable[..., TrainingJob], dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch holds 96 queries, each of which will have 3 more candidates."""
+    told: list[Sizes] = []
+
+    def note(*others: object) -> Choice:
+        assert isinstance(others[-1], Sizes)
+        told.append(others[-1])
+        return Choice(micro_batch_size=None, chunk_size=None, bytes=0)
+
+    monkeypatch.setattr("tt_hydra.train.budget.within", note)
+    for negatives in (Mined(per_query=3), InBatch()):
+        within_budget(make_job(negatives=negatives, memory_gb=1.0), toy_batch(dataset, EXAMPLES[:96], own=False), lambda towers: None)
+    assert [sizes.further_items for sizes in told] == [288, 0]
 
 
 def test_a_training_tells_what_it_chose(

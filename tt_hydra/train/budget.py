@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from tt_hydra.contracts import Batch, Features, Loss, Targets
 from tt_hydra.errors import ConfigError
-from tt_hydra.negatives.pool import FittedPool
+from tt_hydra.negatives.mined import FittedMined
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.cache import by_length
 from tt_hydra.train.precision import Precision, autocast
@@ -105,7 +105,7 @@ def within_budget(job: TrainingJob, first: Batch, refresh: Callable[[TwoTower], 
     refresh(towers)
     choose_tables(towers, job.objective.optimizer)
     first = first.to(next(towers.parameters()).device)
-    mined = job.sampler.rule.per_query * first.queries.size if isinstance(job.sampler, FittedPool) else 0
+    mined = job.sampler.spec.per_query * first.queries.size if isinstance(job.sampler, FittedMined) else 0
     sizes = Sizes(ranks=settings.world_size, further_items=mined)
     choice = within(settings.memory_gb, towers, job.objective.loss, first, job.precision, sizes)
     loss = job.objective.loss if choice.chunk_size is None else with_chunk_size(job.objective.loss, choice.chunk_size)
