@@ -100,9 +100,7 @@ def test_how_many_nodes_train(torchrun: Callable[..., None]) -> None:
         nodes(3, 2)
     torchrun(WORLD_SIZE=6, LOCAL_WORLD_SIZE=3)
     assert nodes(3, None) == nodes(3, 2) == 2
-    with pytest.raises(
-        ConfigError, match=r"train\.devices=1, but torchrun started 3 .*set train\.devices=3, or .*--nproc-per-node 1"
-    ):
+    with pytest.raises(ConfigError, match=r"train\.devices=1, but torchrun started 3 .*set train\.devices=3, or .*--nproc-per-node 1"):
         nodes(1, None)
     with pytest.raises(ConfigError, match=r"train\.num_nodes=4 of train\.devices=3, but torchrun started 6 .*--nnodes 4"):
         nodes(3, 4)
