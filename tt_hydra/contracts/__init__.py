@@ -22,19 +22,22 @@ from tt_hydra.contracts.features import (
     Split,
     Tokenizer,
 )
-from tt_hydra.contracts.search import Estimate, PerQuery, SearchResult, VectorIndex
-from tt_hydra.contracts.training import (
-    Batch,
+from tt_hydra.contracts.sampling import (
     Curriculum,
     CurriculumState,
     Drawn,
     DrawRequest,
     FittedSampler,
     Hardness,
+    NegativeSampler,
+    TrainingView,
+)
+from tt_hydra.contracts.search import Estimate, PerQuery, SearchResult, VectorIndex
+from tt_hydra.contracts.training import (
+    Batch,
     Loss,
     LossFunction,
     LossOutput,
-    NegativeSampler,
     Origin,
     OwnNegatives,
     RatePairs,
@@ -43,7 +46,6 @@ from tt_hydra.contracts.training import (
     Targets,
     Teacher,
     Temperature,
-    TrainingView,
 )
 
 __all__ = [

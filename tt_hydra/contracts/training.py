@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Protocol, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tt_hydra.contracts.features import Features, FloatArray, IntArray, Ragged
+from tt_hydra.contracts.features import Features, FloatArray
 
 
 class Origin(IntFlag):
@@ -256,151 +255,6 @@ class Loss(Protocol):
 
     def build(self) -> LossFunction:
         """The function; an ``nn.Module`` where the loss has weights of its own, which are then trained along. Itself where it has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hardness:
-    """How hard the negatives of a step shall be.
-
-    Attributes:
-        share: part of the mined negatives that is used, in [0, 1].
-        window: ranks (first, last), counted from 1, between which mined negatives are taken; None for the sampler's own.
-        margin: largest allowed ratio of a mined negative's similarity to the positive's; None for the sampler's own.
-        temperature: factor on the temperature.
-    """
-
-    share: float = 1.0
-    window: tuple[int, int] | None = None
-    margin: float | None = None
-    temperature: float = 1.0
-
-
-class Curriculum(Protocol):
-    """Hyper-parameters of a curriculum."""
-
-    @property
-    def observes(self) -> bool:
-        """Whether it answers to the effective number of negatives, which the loss must then be able to tell."""
-
-    def build(self) -> CurriculumState:
-        """Its state, whose buffers belong to a checkpoint."""
-
-
-class CurriculumState(nn.Module):
-    """A running curriculum."""
-
-    def forward(self, progress: float) -> Hardness:
-        """How hard the step at ``progress`` in [0, 1] shall be."""
-        raise NotImplementedError
-
-    def observe(self, effective_negatives: float, progress: float) -> None:
-        """Takes note of what a step saw."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingView:
-    """What a sampler may know of the training part.
-
-    Attributes:
-        counts: ``(num_items,)`` weighted number of times that each item is a positive.
-        questions: ``(examples,)`` number of each example's question; examples of one query with one text ask the same question.
-        known: by question, the catalogue rows of all positives of its query in the training part.
-        question_texts: the questions' texts, all text features of one joined; None where the query side has no text.
-        item_texts: the catalogue's texts likewise.
-        content: ``(num_items,)`` equal numbers for items whose features are equal.
-    """
-
-    counts: FloatArray
-    questions: IntArray
-    known: Ragged
-    question_texts: Callable[[], Sequence[str]] | None = None
-    item_texts: Callable[[], Sequence[str]] | None = None
-    content: Callable[[], IntArray] | None = None
-
-    @property
-    def num_items(self) -> int:
-        """Size of the catalogue."""
-        return len(self.counts)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DrawRequest:
-    """The part of a batch for which one rank draws.
-
-    Attributes:
-        examples: ``(batch,)`` numbers of the training examples.
-        positives: ``(batch,)`` catalogue rows of their positives.
-        given: for each query the negatives that the data names, or None.
-        given_teacher: a teacher's scores of these, in the same order, or None.
-        hardness: of this step.
-        step: number of the optimizer step, from 0.
-    """
-
-    examples: IntArray
-    positives: IntArray
-    given: Ragged | None = None
-    given_teacher: FloatArray | None = None
-    hardness: Hardness = Hardness()
-    step: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Drawn:
-    """Negatives of a batch, all of them shared by its queries.
-
-    Attributes:
-        rows: ``(drawn,)`` catalogue rows; a row may be drawn for several queries.
-        origin: ``(drawn,)`` int64 ``Origin`` flags.
-        owner: ``(drawn,)`` int64, the query of the batch that a row was drawn for; -1 for no one in particular.
-        log_q: ``(drawn,)`` float32, log probability that the row is among its owner's own negatives; 0 without an owner.
-        teacher: ``(drawn,)`` float32, a teacher's score of (owner, row), NaN where there is none.
-    """
-
-    rows: IntArray
-    origin: IntArray
-    owner: IntArray
-    log_q: FloatArray
-    teacher: FloatArray
-
-    @classmethod
-    def shared(cls, rows: IntArray, origin: Origin) -> Drawn:
-        """Rows that were drawn for no query in particular."""
-        size = len(rows)
-        nan = np.full(size, np.nan, np.float32)
-        return cls(rows=rows, origin=np.full(size, int(origin)), owner=np.full(size, -1), log_q=np.zeros(size, np.float32), teacher=nan)
-
-
-class FittedSampler(Protocol):
-    """A negative sampler that knows the training part."""
-
-    @property
-    def in_batch(self) -> bool:
-        """Whether other queries' positives serve as negatives."""
-
-    @property
-    def memory(self) -> int:
-        """How many item vectors of earlier steps serve as further negatives; 0 for none."""
-
-    def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
-        """The drawn negatives of (a part of) a batch; ``generator`` is the only source of randomness."""
-
-    def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
-        """Log probability, up to a constant, that each catalogue row is a shared candidate of a step with ``batch`` positives.
-
-        A candidate that can come in several ways is there if it comes in one of them; one that is drawn for a single query counts by how
-        often it is a positive.
-        """
-
-
-class NegativeSampler(Protocol):
-    """Hyper-parameters of a negative sampler."""
-
-    @property
-    def requires_given(self) -> bool:
-        """Whether it draws from negatives that the data names, so that it cannot do without them."""
-
-    def fit(self, training: TrainingView) -> FittedSampler:
-        """The sampler for a training part."""
 
 
 class Temperature(Protocol):

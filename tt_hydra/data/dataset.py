@@ -169,7 +169,11 @@ class Dataset:
         return EvalPart(self.events["query"][positions], relevant, gains, seen, positions)
 
     def training_view(self) -> TrainingView:
-        """What a sampler may know of the training part; texts are read when they are asked for."""
+        """What a sampler may know of the training part, made once; texts are read when they are asked for."""
+        return self._training_view
+
+    @cached_property
+    def _training_view(self) -> TrainingView:
         return training_view(self)
 
     def require_training_pairs(self) -> None:

@@ -34,11 +34,12 @@ class FittedInBatch:
 
     Attributes:
         frequency: how likely an item is to be a positive.
+        memory: item vectors of earlier steps that serve besides; whoever runs the steps keeps them.
     """
 
     frequency: BatchFrequency
+    memory: int = 0
     in_batch: ClassVar[bool] = True
-    memory: ClassVar[int] = 0
 
     def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
         """No rows."""
@@ -49,5 +50,5 @@ class FittedInBatch:
         self.frequency.observe(rows, step)
 
     def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
-        """Log probability that a row is one of the batch's positives."""
+        """Log probability that a row is one of ``batch`` positives: those of the step and those whose vectors are kept by then."""
         return self.frequency.log_presence(rows, batch)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, TrainingView
+from tt_hydra.contracts import TrainingView
 from tt_hydra.negatives.check import check_at_least_one
+from tt_hydra.negatives.in_batch import FittedInBatch
 from tt_hydra.negatives.streaming import BatchFrequency, Frequency
 
 
@@ -30,31 +29,6 @@ class Queue:
     def __post_init__(self) -> None:
         check_at_least_one(memory=self.memory)
 
-    def fit(self, training: TrainingView) -> FittedQueue:
-        """The sampler for a training part."""
-        return FittedQueue(self.memory, BatchFrequency.of(training, self.frequency))
-
-
-@dataclass(frozen=True, slots=True)
-class FittedQueue:
-    """Draws nothing; whoever runs the steps keeps the vectors.
-
-    Attributes:
-        frequency: how likely an item is to be a positive.
-    """
-
-    memory: int
-    frequency: BatchFrequency
-    in_batch: ClassVar[bool] = True
-
-    def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
-        """No rows."""
-        return Drawn.shared(np.empty(0, np.int64), Origin.QUEUE)
-
-    def observe(self, rows: IntArray, step: int) -> None:
-        """Takes note of the positives of a step's whole batch."""
-        self.frequency.observe(rows, step)
-
-    def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
-        """Log probability that a row is one of ``batch`` positives: those of the step and those whose vectors the queue holds by then."""
-        return self.frequency.log_presence(rows, batch)
+    def fit(self, training: TrainingView) -> FittedInBatch:
+        """The sampler for a training part: that of in-batch negatives, which asks whoever runs the steps to keep vectors."""
+        return FittedInBatch(BatchFrequency.of(training, self.frequency), self.memory)

@@ -32,9 +32,10 @@ from tt_hydra.pipeline.stage.table import machine
 from tt_hydra.pipeline.stage.towers import build_towers
 from tt_hydra.pipeline.stage.train import train
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.fit import WEIGHTS, TrainingSummary, load_weights
+from tt_hydra.train.fit import WEIGHTS, load_weights
 from tt_hydra.train.memory import keep_freed_memory
 from tt_hydra.train.rank import nodes
+from tt_hydra.train.summary import TrainingSummary
 
 logger = logging.getLogger(__name__)
 

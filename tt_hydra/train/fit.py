@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import pickle
@@ -10,7 +9,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -44,13 +43,13 @@ from tt_hydra.train.rank import by_torchrun, is_follower, lead
 from tt_hydra.train.selection import AtomicCheckpointIO, CurvePoint, Selection, save_weights
 from tt_hydra.train.settings import TrainSettings
 from tt_hydra.train.shards import in_order_of_all
+from tt_hydra.train.summary import SUMMARY, TrainingSummary
 from tt_hydra.train.teaching import teaching
 from tt_hydra.train.validate import validation_figures
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
-SUMMARY = "training.json"
 MINED = "mined"
 FEW_NEGATIVES = 1000
 UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError)
@@ -81,29 +80,6 @@ class Reporting:
     folder: Path
     logger: LoggerSpec | None = None
     progress_bar: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingSummary:
-    """What came out: ``curves`` has a record for each epoch."""
-
-    epochs: int
-    best_epoch: int
-    examples_per_s: float
-    batch_size: int
-    precision: str
-    curves: list[CurvePoint]
-
-    def save(self, folder: Path) -> None:
-        """Writes ``training.json``, the last file of a training: where it is, all is."""
-        unfinished = folder / f"{SUMMARY}.tmp"
-        unfinished.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        unfinished.replace(folder / SUMMARY)
-
-    @classmethod
-    def load(cls, folder: Path) -> TrainingSummary:
-        """Reads ``training.json``."""
-        return cls(**json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
 
 
 def fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tt_hydra.contracts import FloatArray, IntArray, ScreenSpec, TrainingView
-from tt_hydra.errors import ConfigError
+from tt_hydra.train.texts import texts_of_both_sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +44,5 @@ def guide_vectors(screen: ScreenSpec | None, training: TrainingView) -> GuideVec
     encode = None if screen is None else screen.encoder()
     if encode is None:
         return None
-    queries, items = _texts(training.question_texts, "query"), _texts(training.item_texts, "item")
+    queries, items = texts_of_both_sides(training, "the screen's model", "use screen=margin, or screen=none")
     return GuideVectors(encode(queries), encode(items), training.questions)
-
-
-def _texts(texts: Callable[[], Sequence[str]] | None, side: str) -> Sequence[str]:
-    if texts is None:
-        raise ConfigError(f"the screen's model reads texts, and the {side} side has none: use screen=margin, or screen=none")
-    return texts()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,10 @@ class Miner:
     batch_size: int = 256
     precision: Precision = "32"
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "facts", Facts(self.sampler.training, self.dataset.train.item_rows))
-
-    facts: Facts = None  # type: ignore[assignment]  # made from the others
+    @cached_property
+    def facts(self) -> Facts:
+        """What mining knows of the training part."""
+        return Facts(self.sampler.training, self.dataset.train.item_rows)
 
     def key(self, towers: TwoTower) -> str:
         """Hash of the weights, of the settings and of the training part."""

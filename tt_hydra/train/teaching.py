@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tt_hydra.contracts import Drawn, FloatArray, IntArray, RatePairs, Teacher, TrainingView
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.download import cache_folder
-from tt_hydra.errors import ConfigError
+from tt_hydra.train.texts import texts_of_both_sides
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def teaching(teacher: Teacher | None, dataset: Dataset) -> Teaching | None:
     if rate is None:
         return None
     training = dataset.training_view()
-    questions, items = _texts(training.question_texts, "query"), _texts(training.item_texts, "item")
+    questions, items = texts_of_both_sides(training, "a cross-encoder", "use teacher=given, or declare a feature of kind text")
     path = cache_folder() / FOLDER / f"{_key(rate.fingerprint, questions, items)}.scores"
     train = dataset.train
     made = Teaching(rate, questions, items, training.questions, train.item_rows, train.teacher, Scores.open(path))
@@ -153,11 +153,3 @@ def _key(fingerprint: str, *texts: Sequence[str]) -> str:
         for text in column:
             digest.update(hashlib.sha256(text.encode()).digest())
     return digest.hexdigest()[:32]
-
-
-def _texts(texts: Callable[[], Sequence[str]] | None, side: str) -> Sequence[str]:
-    if texts is None:
-        raise ConfigError(
-            f"a cross-encoder reads texts, and the {side} side has none: use teacher=given, or declare a feature of kind text"
-        )
-    return texts()

@@ -21,8 +21,8 @@ from tt_hydra.pipeline.stage.folders import Folders
 from tt_hydra.pipeline.stage.table import machine
 from tt_hydra.report.data import Example, ReportData, Result, Setting
 from tt_hydra.report.html import write_report
-from tt_hydra.train.fit import TrainingSummary
 from tt_hydra.train.selection import CurvePoint
+from tt_hydra.train.summary import TrainingSummary
 
 LIBRARIES = ("torch", "pytorch-lightning", "faiss-cpu", "hydra-core", "transformers", "polars")
 
