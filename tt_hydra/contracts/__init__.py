@@ -32,7 +32,7 @@ from tt_hydra.contracts.sampling import (
     NegativeSampler,
     TrainingView,
 )
-from tt_hydra.contracts.search import Estimate, PerQuery, SearchResult, VectorIndex
+from tt_hydra.contracts.search import Estimate, OperatingPoint, PerQuery, SearchResult, VectorIndex
 from tt_hydra.contracts.training import (
     Batch,
     Loss,
@@ -46,6 +46,7 @@ from tt_hydra.contracts.training import (
     Targets,
     Teacher,
     Temperature,
+    Watch,
 )
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "LossOutput",
     "Metric",
     "NegativeSampler",
+    "OperatingPoint",
     "Origin",
     "OwnNegatives",
     "Padded",
@@ -91,4 +93,5 @@ __all__ = [
     "Tokenizer",
     "TrainingView",
     "VectorIndex",
+    "Watch",
 ]

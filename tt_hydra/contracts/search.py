@@ -73,3 +73,44 @@ class PerQuery:
 
     query_ids: Sequence[str]
     values: Mapping[str, FloatArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperatingPoint:
+    """One index at one setting of its search parameters, as measured; a row of ``frontier.parquet``.
+
+    Attributes:
+        name: what a person reads, ``hnsw M=16 int8 efSearch=64``.
+        overrides: what makes this very index on the command line, ``index=hnsw index.M=16 index.efSearch=64 quantization=int8``.
+        family: kind of index, ``flat``, ``ivf`` or ``hnsw``.
+        quantization: how it stores vectors, ``none``, ``int8`` ...
+        dim: dimensions that are searched: fewer than the towers' where the index keeps a prefix.
+        recall: recall@10 against exact search over all dimensions, with its interval, on validation queries.
+        quality: ``valid/index/recall@10``, against labels; None where there are none.
+        p50_ms: single-query search time, one thread, milliseconds; so are ``p95_ms`` and ``p99_ms``.
+        bytes_per_item: of the saved files.
+        resident_bytes_per_item: of memory, in a fresh process; None where it was not measured.
+        build_s: seconds to build.
+        meets: whether it keeps the budget.
+        on_front: whether no other point is at least as good in quality (recall where there are no labels), p99 and bytes at once.
+        chosen: whether it is the index of this run.
+        reason: why it was chosen, or what speaks against it.
+    """
+
+    name: str
+    overrides: str
+    family: str
+    quantization: str
+    dim: int
+    recall: Estimate
+    quality: float | None = None
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    bytes_per_item: float
+    resident_bytes_per_item: float | None = None
+    build_s: float
+    meets: bool = True
+    on_front: bool = False
+    chosen: bool = False
+    reason: str = ""

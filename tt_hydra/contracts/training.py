@@ -262,3 +262,18 @@ class Temperature(Protocol):
 
     def build(self) -> nn.Module:
         """A module whose ``forward(progress: float) -> Tensor`` gives the scalar temperature at ``progress`` in [0, 1]."""
+
+
+class Watch(Protocol):
+    """Someone who follows a training from outside and may end it: a sweep that prunes."""
+
+    def __call__(self, epoch: int, value: float) -> bool:
+        """Told after each validation.
+
+        Args:
+            epoch: epochs done, from 1.
+            value: the validation figure that chooses the checkpoint, higher is better.
+
+        Returns:
+            Whether the training shall end as not worth going on.
+        """

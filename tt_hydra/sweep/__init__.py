@@ -1,0 +1,1 @@
+"""Studies: Optuna over any key of the configuration, and what a study found."""
