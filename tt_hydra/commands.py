@@ -156,6 +156,16 @@ def _export(config: DictConfig, context: Context) -> None:
     print(exported.path)
 
 
+def _versions(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.versions import VersionsSettings, versions  # noqa: PLC0415
+    from tt_hydra.report.listings import version_table  # noqa: PLC0415
+
+    found = versions(_settings(config, context, VersionsSettings))
+    show(version_table(found.versions, found.current, found.previous))
+    removed = f"; removed {', '.join(map(str, found.removed))}" if found.removed else ""
+    print(f"{len(found.versions)} versions in {found.folder}{removed}")
+
+
 EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] = {
     "run": _run,
     "check": _check,
@@ -164,6 +174,7 @@ EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] 
     "evaluate": _evaluate,
     "store": _store,
     "export": _export,
+    "versions": _versions,
 }
 
 

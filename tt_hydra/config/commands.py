@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "tt_hydra.pipeline.evaluate.EvaluateBundleSettings",
     "store": "tt_hydra.pipeline.store.StoreSettings",
     "export": "tt_hydra.pipeline.export.ExportSettings",
+    "versions": "tt_hydra.pipeline.versions.VersionsSettings",
 }
 """The settings of each command, whose fields are the root nodes of its primary config; the first is meant where none is named."""
 
@@ -30,7 +31,18 @@ WITH_DATA = ("evaluate",)
 TEXTS = ("query", "query_id", "tower.query_prompt", "tower.item_prompt")
 """Keys whose value is the text that the shell gave, whatever it holds."""
 
-PATHS = ("bundle", "input", "output", "search.input", "search.output", "hydra.run.dir", "runtime.outputs", "train.init_from", "index.spec")
+PATHS = (
+    "bundle",
+    "publish",
+    "input",
+    "output",
+    "search.input",
+    "search.output",
+    "hydra.run.dir",
+    "runtime.outputs",
+    "train.init_from",
+    "index.spec",
+)
 """Keys whose value may hold spaces, commas and parentheses, besides all that end in ``.path``."""
 
 

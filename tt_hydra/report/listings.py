@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tt_hydra.artifact.inventory import SECONDS_PER_DAY, StoredEntry
+from tt_hydra.artifact.registry import Version
 
 HEADLINES = {
     "test/model/recall@10": "model recall@10",
@@ -48,6 +49,22 @@ def job_table(results: Sequence[tuple[Sequence[str], Mapping[str, float] | str]]
             table.add_row(str(number), Text.assemble(name, "\n", ("refused", "red"), f": {figures}"))
         else:
             table.add_row(str(number), Text(name), *(f"{figures[key]:.4g}" if key in figures else "" for key in shown))
+    return table
+
+
+def version_table(versions: Sequence[Version], current: int | None, previous: int | None) -> RenderableType:
+    """A line for each published version: when its bundle was made, of what size, and its figures."""
+    shown = [key for key in HEADLINES if any(key in version.manifest.measured for version in versions)]
+    table = Table(box=None, pad_edge=False)
+    for name in ("version", "", "made", "items", "dim"):
+        table.add_column(name, justify="right" if name in ("version", "items", "dim") else "left")
+    for key in shown:
+        table.add_column(HEADLINES[key], justify="right")
+    for version in versions:
+        state = {current: "current", previous: "previous"}.get(version.number, "")
+        made, measured = version.manifest, version.manifest.measured
+        figures = (f"{measured[key]:.4g}" if key in measured else "" for key in shown)
+        table.add_row(str(version.number), state, made.created, f"{made.num_items:,}", str(made.dim), *figures)
     return table
 
 

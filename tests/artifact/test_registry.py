@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bundle_parts import make_parts
+
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.registry import Registry
+from tt_hydra.artifact.resolve import resolve_bundle
+from tt_hydra.artifact.write import write_bundle
+from tt_hydra.errors import BundleError
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    root = tmp_path_factory.mktemp("bundles")
+    (root / "parts").mkdir()
+    parts = make_parts(root / "parts")
+    return [write_bundle(root / str(number), replace(parts, measured={"test/model/recall@10": number / 10})) for number in range(3)]
+
+
+def test_versions_are_numbered_and_the_newest_is_current(tmp_path: Path, bundles: list[Bundle]) -> None:
+    registry = Registry(tmp_path / "registry")
+    assert (registry.current, registry.previous, registry.versions()) == (None, None, [])
+    numbers = [registry.publish(bundle).number for bundle in bundles]
+    assert numbers == [1, 2, 3]
+    assert (registry.current, registry.previous) == (3, 2)
+    assert [version.manifest.measured for version in registry.versions()] == [bundle.manifest.measured for bundle in bundles]
+    current = Bundle.load(resolve_bundle("current", tmp_path))
+    assert current.manifest == bundles[2].manifest
+
+
+def test_the_same_bundle_keeps_its_number(tmp_path: Path, bundles: list[Bundle]) -> None:
+    registry = Registry(tmp_path)
+    for bundle in (bundles[0], bundles[1], bundles[0]):
+        version = registry.publish(bundle)
+    assert version.number == 1
+    assert (registry.current, registry.previous, len(registry.versions())) == (1, 2, 2)
+
+
+def test_a_version_outlives_the_run_that_made_it(tmp_path: Path, bundles: list[Bundle]) -> None:
+    copy = Bundle.load(shutil.copytree(bundles[0].folder, tmp_path / "run"))
+    version = Registry(tmp_path / "registry").publish(copy)
+    shutil.rmtree(copy.folder)
+    assert Bundle.load(version.folder).load_index().size == bundles[0].manifest.num_items
+
+
+def test_activate_and_roll_back(tmp_path: Path, bundles: list[Bundle]) -> None:
+    registry = Registry(tmp_path)
+    with pytest.raises(BundleError, match="no version was current before"):
+        registry.rollback()
+    for bundle in bundles:
+        registry.publish(bundle, activate=False)
+    assert registry.current is None
+    registry.activate(2)
+    registry.activate(3)
+    assert registry.rollback().number == 2
+    assert (registry.current, registry.previous) == (2, 3)
+    assert registry.rollback().number == 3
+    with pytest.raises(BundleError, match=r"has no version 9; it has 1, 2, 3"):
+        registry.activate(9)
+
+
+def test_a_damaged_version_is_not_activated(tmp_path: Path, bundles: list[Bundle]) -> None:
+    registry = Registry(tmp_path)
+    registry.publish(bundles[0])
+    damaged = registry.publish(bundles[1], activate=False).folder / "featurizer.json"
+    text = damaged.read_text()
+    damaged.unlink()  # a link: the bundle that it came from stays whole
+    damaged.write_text(" " + text[1:])
+    with pytest.raises(BundleError, match="is damaged"):
+        registry.activate(2)
+    assert registry.current == 1
+
+
+def test_retention_spares_current_and_previous(tmp_path: Path, bundles: list[Bundle]) -> None:
+    registry = Registry(tmp_path)
+    for bundle in bundles:
+        registry.publish(bundle, activate=False)
+    registry.activate(1)
+    assert list(registry.retain(1)) == [2]
+    assert [version.number for version in registry.versions()] == [1, 3]
+    assert registry.publish(bundles[1], activate=False).number == 4
+
+
+def _swap_for_ever(folder: Path) -> None:
+    registry = Registry(folder)
+    while True:
+        registry.activate(1)
+        registry.activate(2)
+
+
+def test_kill_leaves_the_old_version_or_the_new_one(tmp_path: Path, bundles: list[Bundle]) -> None:
+    registry = Registry(tmp_path)
+    registry.publish(bundles[0])
+    registry.publish(bundles[1])
+    chance = random.Random(0)
+    for _ in range(5):
+        process = multiprocessing.get_context("spawn").Process(target=_swap_for_ever, args=(tmp_path,))
+        process.start()
+        before = os.readlink(tmp_path / "active")
+        while os.readlink(tmp_path / "active") == before:
+            time.sleep(0.01)
+        time.sleep(chance.random() / 20)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert {registry.current, registry.previous} == {1, 2}
+        Bundle.load(tmp_path / "current")
+    registry.activate(1)
+    assert registry.current == 1

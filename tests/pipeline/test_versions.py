@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import CommandLine
+
+from tt_hydra import cli
+
+
+@pytest.fixture(scope="module")
+def finished(command: Callable[..., CommandLine], in_process: Callable[..., dict[str, float]]) -> CommandLine:
+    line = command("train.max_epochs=1")
+    in_process(line)
+    return line
+
+
+def test_publish_list_and_roll_back(finished: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
+    where = f"outputs={finished.outputs}"
+    assert cli.status(["versions", where]) == 0
+    assert "0 versions in" in capsys.readouterr().out
+    assert cli.status(["versions", "publish=latest", where]) == 0
+    told = capsys.readouterr().out
+    assert "1 versions in" in told
+    assert "current" in told
+    assert cli.status(["search", "bundle=current", "query_id=u1", f"outputs={finished.outputs}"]) == 0
+    capsys.readouterr()
+    assert cli.status(["versions", "rollback=true", where]) == 2
+    assert "no version was current before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["publish=latest", "rollback=true"], "give one of them"),
+        (["activate=7"], "has no version 7"),
+        (["publish=nowhere"], "there is no such folder"),
+        (["keep=0"], "at least 1"),
+        (["publsh=latest"], "did you mean 'publish'"),
+    ],
+)
+def test_mistakes_say_what_to_do(given: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.status(["versions", *given, f"outputs={tmp_path}"]) == 2
+    assert told in capsys.readouterr().err

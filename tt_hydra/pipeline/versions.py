@@ -1,0 +1,75 @@
+"""versions: what the registry holds, and which version is current."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.registry import Registry, Version
+from tt_hydra.artifact.resolve import resolve_bundle
+from tt_hydra.errors import ConfigError
+
+REGISTRY = "registry"
+"""Its folder under the root of all outputs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VersionsSettings:
+    """What to do with the registry; nothing at all lists it.
+
+    Attributes:
+        publish: a bundle that shall become the next version and current: a bundle's or a run's folder, or ``latest``.
+        activate: number of a version that shall become current.
+        rollback: make the previous version current again.
+        keep: remove all but this many newest versions; the current and the previous one stay. Null removes none.
+        outputs: root of the registry and of the runs.
+    """
+
+    publish: str | None = None
+    activate: int | None = None
+    rollback: bool = False
+    keep: int | None = None
+    outputs: Path
+
+    def __post_init__(self) -> None:
+        if sum((self.publish is not None, self.activate is not None, self.rollback)) > 1:
+            raise ConfigError("publish, activate and rollback each choose the current version: give one of them")
+        if self.keep is not None and self.keep < 1:
+            raise ConfigError(f"keep={self.keep}: at least 1 version is kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The registry after the command.
+
+    Attributes:
+        folder: of the registry.
+        versions: oldest first.
+        current: number of the version that is served, if any.
+        previous: number of the one before, if any.
+        removed: numbers of versions that were removed.
+    """
+
+    folder: Path
+    versions: list[Version]
+    current: int | None
+    previous: int | None
+    removed: tuple[int, ...] = ()
+
+
+def versions(settings: VersionsSettings) -> Listing:
+    """Publishes, activates, goes back or cleans up as it is told, and lists what there is then.
+
+    Raises:
+        BundleError: the bundle or the version is missing or damaged.
+    """
+    registry = Registry(settings.outputs.absolute() / REGISTRY)
+    if settings.publish is not None:
+        registry.publish(Bundle.load(resolve_bundle(settings.publish, settings.outputs)))
+    elif settings.activate is not None:
+        registry.activate(settings.activate)
+    elif settings.rollback:
+        registry.rollback()
+    removed = () if settings.keep is None else tuple(registry.retain(settings.keep))
+    return Listing(registry.folder, registry.versions(), registry.current, registry.previous, removed)
