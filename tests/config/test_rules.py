@@ -235,6 +235,21 @@ def test_prefixes_are_shorter_than_the_vectors(told):
     assert told("loss=matryoshka", "embedding_dim=null", "loss.dims=[512]") == [], "not known before the encoder is"
 
 
+def test_an_index_keeps_a_prefix_that_was_trained(told):
+    assert told("loss=matryoshka", "prefix_dim=16") == []
+    one(told("loss=matryoshka", "prefix_dim=24"), "prefix_dim: is 24", "trained are [16, 32]", "choose one of them")
+    one(told("prefix_dim=24"), "prefix_dim: is 24", "loss=sampled_softmax trains whole vectors alone", "loss.dims=[24]")
+    assert any("prefix_dim=64 is no shorter than the vectors, which have 64" in problem for problem in told("prefix_dim=64"))
+    assert any("prefix_dim must be at least 1" in problem for problem in told("prefix_dim=0"))
+    assert told("data=vectors", "data.path=.", "prefix_dim=128") == [], "embedding_dim says nothing about given vectors"
+
+
+def test_the_quantization_must_suit_the_prefix(told):
+    pieces = ("loss=matryoshka", "quantization=pq", "quantization.m=32")
+    assert told(*pieces) == []
+    one(told(*pieces, "prefix_dim=16"), "quantization.m=32 does not divide the 16")
+
+
 def test_tasks_use_labels_that_the_data_has(told):
     task = "+loss.tasks.liked={kind: binary, label: LABEL, threshold: 4}"
     assert told("loss=multi_task", task.replace("LABEL", "rating")) == []

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from vector_cases import DIM, PAIRS, QUERIES, SIZE, catalogue, questions, recall, similarities
 
+from tt_hydra.contracts import SearchResult
 from tt_hydra.errors import IndexSpecError
 from tt_hydra.index.build import build_index
 from tt_hydra.index.faiss_index import FaissIndex
@@ -29,6 +30,16 @@ def built(name: str, metric: str) -> FaissIndex:
 @functools.cache
 def truth(metric: str) -> np.ndarray:
     return similarities(ASKED, ITEMS, metric)
+
+
+def widened(vectors: np.ndarray) -> np.ndarray:
+    """Eight more dimensions."""
+    more = np.random.default_rng(len(vectors)).normal(size=(len(vectors), 8), scale=2)
+    return np.concatenate([vectors, more], axis=1, dtype=np.float32)
+
+
+def search_unrefined(index: FaissIndex) -> SearchResult:
+    return index.search(ASKED, K, params={"refine": 0} if "refine" in index.search_params else None)
 
 
 def floor(name: str) -> float:
@@ -106,6 +117,40 @@ def test_a_loaded_index_answers_as_the_saved_one(name: str, metric: str, tmp_pat
         np.testing.assert_array_equal(before.scores, after.scores)
     assert (loaded.size, loaded.dim, loaded.metric) == (SIZE, DIM, metric)
     assert (loaded.spec, loaded.quantization, loaded.search_params) == (*PAIRS[name], index.search_params)
+
+
+@both_metrics
+@every_index
+def test_a_prefix_is_searched_like_vectors_that_end_there(name: str, metric: str, tmp_path) -> None:
+    wide_items, wide_asked = widened(ITEMS), widened(ASKED)
+    index = build_index(*PAIRS[name], wide_items, metric, seed=3, prefix_dim=DIM)
+    index.save(tmp_path)
+    for same in (index, load_index(tmp_path, wide_items)):
+        assert (same.dim, same.prefix_dim) == (DIM + 8, DIM)
+        assert same.search_params == {"refine": 0, **built(name, metric).search_params}
+        found, expected = same.search(wide_asked, K, params={"refine": 0}), search_unrefined(built(name, metric))
+        np.testing.assert_array_equal(found.rows, expected.rows)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@both_metrics
+def test_a_prefix_without_codes_is_exact_over_cut_vectors_and_with_rescoring_over_whole_ones(metric: str) -> None:
+    wide_items, wide_asked = widened(ITEMS), widened(ASKED)
+    index = build_index(*PAIRS["flat-none"], wide_items, metric, prefix_dim=16)
+    cut, whole = (similarities(wide_asked[:, :dim], wide_items[:, :dim], metric) for dim in (16, DIM + 8))
+    found = index.search(wide_asked, K)
+    assert recall(found.rows, cut) == 1
+    np.testing.assert_allclose(found.scores, np.take_along_axis(cut, found.rows, axis=1), rtol=1e-4, atol=1e-5)
+    rescored = index.search(wide_asked, K, params={"refine": SIZE // K})
+    assert recall(rescored.rows, whole) == 1
+    assert recall(found.rows, whole) < 0.95, "the premise is that the last dimensions matter"
+    np.testing.assert_allclose(rescored.scores, np.take_along_axis(whole, rescored.rows, axis=1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix_dim", [0, DIM, DIM + 1])
+def test_a_prefix_that_is_none_is_refused(prefix_dim: int) -> None:
+    with pytest.raises(IndexSpecError, match="prefix_dim"):
+        build_index(*PAIRS["flat-none"], ITEMS, "dot", prefix_dim=prefix_dim)
 
 
 @every_index

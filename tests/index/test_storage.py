@@ -64,13 +64,27 @@ def test_a_damaged_header_is_refused_by_name(content: str, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("metric", "l2"), ("size", "many"), ("search_params", 3), ("index", {"_target_": "tt_hydra.quantization.none.NoQuantization"})],
+    [
+        ("metric", "l2"),
+        ("size", "many"),
+        ("search_params", 3),
+        ("prefix_dim", 24),
+        ("prefix_dim", "8"),
+        ("index", {"_target_": "tt_hydra.quantization.none.NoQuantization"}),
+    ],
 )
 def test_a_header_with_a_wrong_value_is_refused_by_name(key: str, value: object, tmp_path) -> None:
     header = json.loads((saved(tmp_path) / HEADER_FILE).read_text())
     (tmp_path / HEADER_FILE).write_text(json.dumps(header | {key: value}))
     with pytest.raises(BundleError, match=HEADER_FILE):
         load_index(tmp_path)
+
+
+def test_an_index_that_was_saved_before_there_were_prefixes_loads(tmp_path) -> None:
+    header = json.loads((saved(tmp_path) / HEADER_FILE).read_text())
+    del header["prefix_dim"]
+    (tmp_path / HEADER_FILE).write_text(json.dumps(header))
+    assert load_index(tmp_path).prefix_dim is None
 
 
 def test_files_of_two_indexes_are_refused(tmp_path) -> None:

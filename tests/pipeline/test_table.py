@@ -47,6 +47,7 @@ READERS = {
     "evaluate.exclude_seen": {"train", "evaluate"},
     "index": {"index"},
     "quantization": {"index"},
+    "prefix_dim": {"index"},
     "evaluate": {"evaluate"},
     "budget": {"evaluate"},
     "runtime": set(),

@@ -10,6 +10,8 @@ from tt_hydra.component import TARGET
 from tt_hydra.config import signature
 from tt_hydra.config.problems import Problem
 
+VECTORS = "tt_hydra.data.vectors.Vectors"
+"""The source that brings vectors of a width of their own."""
 Spec = Mapping[str, Any]
 Rule = Callable[[Spec], Iterator[Problem]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tt_hydra.component import TARGET
-from tt_hydra.config.nodes import Rule, Spec, constant, losses, name_of, option_of
+from tt_hydra.config.nodes import VECTORS, Rule, Spec, constant, losses, name_of, option_of
 from tt_hydra.config.problems import Problem
 from tt_hydra.config.sampling import texts_of
 
@@ -69,6 +69,16 @@ def prefixes(spec: Spec) -> Iterator[Problem]:
             yield Problem(f"{path}.metric", f"is {loss['metric']}, but the run's metric is {spec['metric']}; set metric alone")
 
 
+def cut(spec: Spec) -> Iterator[Problem]:
+    """An index over a prefix that no loss was trained on."""
+    prefix, widths = spec["prefix_dim"], sorted({dim for _, loss in losses(spec["loss"]) for dim in loss.get("dims") or ()})
+    if prefix is None or prefix in widths or spec["data"][TARGET] == VECTORS:
+        return
+    lack = f"are {widths}" if widths else f"are none: loss={option_of(spec['loss'])} trains whole vectors alone"
+    fix = "choose one of them, or add it" if widths else f"choose loss=matryoshka loss.dims=[{prefix}], or quantization=pca"
+    yield Problem("prefix_dim", f"is {prefix}, and the prefixes that were trained {lack}; expect less recall, or {fix}", warning=True)
+
+
 def labels(spec: Spec) -> Iterator[Problem]:
     """Tasks over labels that the data does not have."""
     tasks, known = spec["loss"].get("tasks"), _labels(spec["data"])
@@ -100,5 +110,5 @@ def _labels(data: Spec) -> tuple[str, ...] | None:
     return tuple(interactions.get("labels") or ()) if isinstance(interactions, Mapping) else ()
 
 
-RULES: tuple[Rule, ...] = (teacher, rated_negatives, cross_encoder, prefixes, labels, guide)
+RULES: tuple[Rule, ...] = (teacher, rated_negatives, cross_encoder, prefixes, cut, labels, guide)
 """In the order in which their problems are told."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from tt_hydra.component import TARGET, instantiate
 from tt_hydra.config import objective, sampling, signature
-from tt_hydra.config.nodes import Rule, Spec, any_loss, changed, constant, name_of
+from tt_hydra.config.nodes import VECTORS, Rule, Spec, any_loss, changed, constant, name_of
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
 
@@ -30,7 +30,7 @@ PACKAGES = {
 NEEDED_PATHS = {
     "tt_hydra.data.beir.Beir": "data.path",
     "tt_hydra.data.pairs.Pairs": "data.path",
-    "tt_hydra.data.vectors.Vectors": "data.path",
+    VECTORS: "data.path",
     "tt_hydra.data.table.Table": "data.interactions.path",
 }
 """The path that a source cannot do without."""
@@ -124,13 +124,15 @@ def starting_weights(spec: Spec) -> Iterator[Problem]:
 
 def index(spec: Spec) -> Iterator[Problem]:
     """An index and a quantization that cannot be built together, or not on vectors of this width."""
-    dim = spec["embedding_dim"]
+    dim, prefix = spec["embedding_dim"], spec["prefix_dim"]
     if dim is not None and dim < 1:
         yield Problem("embedding_dim", f"must be at least 1, or null for the encoder's own width; got {dim}")
         return
-    from tt_hydra.index.check import check_pair  # noqa: PLC0415
+    from tt_hydra.index.check import check_pair, check_prefix  # noqa: PLC0415
 
     try:
+        check_prefix(prefix, None if spec["data"][TARGET] == VECTORS else dim)
+        dim = dim if prefix is None else prefix
         index_spec: Any = instantiate(spec["index"], object)
         quantization: Any = instantiate(spec["quantization"], object)
         check_pair(index_spec, quantization, dim, None)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tt_hydra.contracts import FloatArray, Metric
-from tt_hydra.index.check import IndexSpec, Quantization, check_pair
+from tt_hydra.index.check import IndexSpec, Quantization, check_pair, check_prefix
 from tt_hydra.index.codes import Codes
 from tt_hydra.index.factory import Factory
 from tt_hydra.index.faiss_index import FaissIndex, Header
@@ -31,7 +31,13 @@ from tt_hydra.quantization.pq import Pq, resolve_bits
 
 
 def build_index(
-    spec: IndexSpec, quantization: Quantization, vectors: npt.NDArray[np.generic], metric: Metric, *, seed: int = 0
+    spec: IndexSpec,
+    quantization: Quantization,
+    vectors: npt.NDArray[np.generic],
+    metric: Metric,
+    *,
+    seed: int = 0,
+    prefix_dim: int | None = None,
 ) -> FaissIndex:
     """Builds an index over the rows of a matrix; the same arguments give the same index on the same machine.
 
@@ -42,14 +48,21 @@ def build_index(
             rescoring.
         metric: similarity that is searched for and that scores are.
         seed: of training samples, clusters, rotations and graph layers.
+        prefix_dim: how many of the first dimensions the index keeps, brought to length 1 again under cosine, for vectors whose prefixes
+            were trained (Matryoshka); None for all. It takes full queries all the same, and rescores with the full vectors.
 
     Raises:
         IndexSpecError: the vectors are empty or not finite, or the pair cannot be built on them; before any training.
     """
-    rows = Rows(vectors, metric)
+    full = Rows(vectors, metric)
+    check_prefix(prefix_dim, full.dim)
+    rows = full if prefix_dim is None else Rows(vectors[:, :prefix_dim], metric)
     check_pair(spec, quantization, rows.dim, rows.size)
     index = build_string(spec, rows, seed) if isinstance(spec, Factory) else _build(spec, quantization, rows, seed)
-    return FaissIndex(index, Header(spec, quantization, metric, rows.dim, rows.size, search_defaults(spec, quantization, index)), vectors)
+    parameters = search_defaults(spec, quantization, index)
+    if prefix_dim is not None:
+        parameters.setdefault("refine", 0)
+    return FaissIndex(index, Header(spec, quantization, metric, full.dim, full.size, parameters, prefix_dim), vectors)
 
 
 @dataclass(frozen=True, slots=True)

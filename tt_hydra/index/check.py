@@ -39,6 +39,23 @@ def check_pair(spec: IndexSpec, quantization: Quantization, dim: int | None, siz
         _check_codes(quantization, size)
 
 
+def check_prefix(prefix_dim: int | None, dim: int | None) -> None:
+    """Checks that a prefix of ``prefix_dim`` dimensions can be cut from vectors of ``dim``; None where that is not known yet.
+
+    Raises:
+        IndexSpecError: it is not shorter than they are.
+    """
+    if prefix_dim is None:
+        return
+    if prefix_dim < 1:
+        raise IndexSpecError(f"prefix_dim must be at least 1, or null for all dimensions; got {prefix_dim}")
+    if dim is not None and prefix_dim >= dim:
+        raise IndexSpecError(
+            f"prefix_dim={prefix_dim} is no shorter than the vectors, which have {dim} dimensions: "
+            f"allowed are 1 .. {dim - 1}, or null for all"
+        )
+
+
 def _check_lists(spec: Ivf, size: int) -> None:
     nlist = spec.resolve_nlist(size)
     if spec.nlist is not None and size < POINTS_PER_LIST * nlist:

@@ -23,7 +23,12 @@ RESCORED = 16_777_216
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an index is, besides its FAISS part."""
+    """What an index is, besides its FAISS part.
+
+    Attributes:
+        dim: of the vectors that it takes.
+        prefix_dim: how many of their first dimensions it keeps; None for all.
+    """
 
     spec: IndexSpec
     quantization: Quantization
@@ -31,12 +36,19 @@ class Header:
     dim: int
     size: int
     search_params: Mapping[str, int]
+    prefix_dim: int | None = None
+
+    @property
+    def width(self) -> int:
+        """Dimensions that the FAISS part has."""
+        return self.dim if self.prefix_dim is None else self.prefix_dim
 
 
 class FaissIndex:
     """An immutable index over the rows of a matrix; safe to search from several threads.
 
-    Scores are the metric. Behind a quantization they are its estimate of it, exact again with rescoring (``refine``).
+    Scores are the metric. Behind a quantization they are its estimate of it, and over a prefix that of the prefix; with rescoring
+    (``refine``) they are those of the full vectors again.
 
     Args:
         index: filled FAISS index for inner products of prepared vectors.
@@ -69,6 +81,11 @@ class FaissIndex:
     def dim(self) -> int:
         """Dimension of the vectors that it takes."""
         return self._header.dim
+
+    @property
+    def prefix_dim(self) -> int | None:
+        """How many of the first dimensions are searched; None for all. Queries are cut, and brought to length 1 again, in here."""
+        return self._header.prefix_dim
 
     @property
     def metric(self) -> Metric:
@@ -104,7 +121,8 @@ class FaissIndex:
         fetched = min(left, k * max(values.get("refine", 0), 1))
         if not fetched or not len(wanted):
             return _ordered(np.empty((len(wanted), 0), np.float32), np.empty((len(wanted), 0), np.int64), k)
-        scores, rows = self._engine.search(wanted, fetched, values, mask)
+        asked = wanted if self.prefix_dim is None else prepared(queries[:, : self.prefix_dim], self.metric, "queries")
+        scores, rows = self._engine.search(asked, fetched, values, mask)
         if values.get("refine"):
             scores = self._rescored(wanted, rows)
         return _ordered(scores, rows, k)

@@ -30,6 +30,7 @@ def save(index: faiss.Index, header: Header, folder: Path) -> None:
         "quantization": spec_of(header.quantization),
         "metric": header.metric,
         "dim": header.dim,
+        "prefix_dim": header.prefix_dim,
         "size": header.size,
         "search_params": dict(header.search_params),
     }
@@ -49,9 +50,9 @@ def load_index(folder: Path, vectors: npt.NDArray[np.generic] | None = None) -> 
     """
     header = _read_header(folder / HEADER_FILE)
     index = _read_faiss(folder / FAISS_FILE)
-    if (index.ntotal, index.d) != (header.size, header.dim):
+    if (index.ntotal, index.d) != (header.size, header.width):
         raise BundleError(
-            f"{folder / FAISS_FILE} holds {index.ntotal} x {index.d} vectors, {HEADER_FILE} says {header.size} x {header.dim}: "
+            f"{folder / FAISS_FILE} holds {index.ntotal} x {index.d} vectors, {HEADER_FILE} says {header.size} x {header.width}: "
             "the files belong to different indexes; build the index again"
         )
     if vectors is not None and vectors.shape != (header.size, header.dim):
@@ -103,7 +104,10 @@ def _header(content: Mapping[str, Any]) -> Header:
     if metric not in ("dot", "cosine"):
         raise ValueError(f"metric {metric!r} is neither dot nor cosine")
     params = {str(name): int(value) for name, value in content["search_params"].items()}
-    return Header(spec, quantization, metric, int(content["dim"]), int(content["size"]), params)
+    dim, prefix_dim = int(content["dim"]), content.get("prefix_dim")
+    if prefix_dim is not None and not 1 <= prefix_dim < dim:
+        raise ValueError(f"prefix_dim {prefix_dim} does not fit {dim} dimensions")
+    return Header(spec, quantization, metric, dim, int(content["size"]), params, prefix_dim)
 
 
 def _read_faiss(file: Path) -> faiss.Index:

@@ -16,7 +16,7 @@ from tt_hydra.artifact.files import write_json
 from tt_hydra.artifact.store import Store
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError
-from tt_hydra.index.check import check_pair
+from tt_hydra.index.check import check_pair, check_prefix
 from tt_hydra.index.threads import threads as index_threads
 from tt_hydra.pipeline.session import Session, StageRecord, is_follower
 from tt_hydra.pipeline.settings import RunSettings
@@ -160,7 +160,8 @@ def _refuse_early(settings: RunSettings, dataset: Dataset, dim: int) -> None:
         raise ConfigError(
             "negatives=given, but the data names no negatives: use data=pairs with a column of negatives, or negatives=in_batch"
         )
-    check_pair(settings.index, settings.quantization, dim, dataset.num_items)
+    check_prefix(settings.prefix_dim, dim)
+    check_pair(settings.index, settings.quantization, settings.prefix_dim or dim, dataset.num_items)
 
 
 def _title(*components: object) -> dict[str, str]:

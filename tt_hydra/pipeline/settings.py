@@ -88,6 +88,7 @@ class RunSettings:
 
     seed: int = 42
     embedding_dim: int | None = 64
+    prefix_dim: int | None = None
     metric: Metric = "cosine"
     tie: Literal["auto"] | bool = "auto"
     data: Source

@@ -19,7 +19,7 @@ def index(settings: RunSettings, embedding: Path, folder: Path) -> None:
     """Builds the index over the vectors of the embed stage and writes it, its size and what it took."""
     vectors = load_vectors(embedding, ITEMS)
     started = time.perf_counter()
-    built = build_index(settings.index, settings.quantization, vectors, settings.metric, seed=settings.seed)
+    built = build_index(settings.index, settings.quantization, vectors, settings.metric, seed=settings.seed, prefix_dim=settings.prefix_dim)
     seconds = time.perf_counter() - started
     built.save(folder)
     summary = {"build_s": seconds, "bytes_per_item": bytes_on_disk(folder, embedding / ITEMS) / built.size}

@@ -70,7 +70,7 @@ STAGES: Mapping[str, Stage] = {
         libraries=TOWER_LIBRARIES,
     ),
     "index": Stage(
-        nodes=("index", "quantization", "metric", "seed"),
+        nodes=("index", "quantization", "prefix_dim", "metric", "seed"),
         inputs=("embed",),
         code=("tt_hydra.contracts", "tt_hydra.index", "tt_hydra.quantization", "tt_hydra.pipeline.stage.index"),
         libraries=("faiss-cpu", "numpy"),
