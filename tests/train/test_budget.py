@@ -17,6 +17,7 @@ from tt_hydra.errors import ConfigError
 from tt_hydra.loss.infonce import InfoNCE
 from tt_hydra.negatives.in_batch import InBatch
 from tt_hydra.negatives.mined import Mined
+from tt_hydra.negatives.queue import Queue
 from tt_hydra.tower.mlp import Mlp
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.budget import GB, Choice, LiveBytes, Sizes, chunk_size_of, with_chunk_size, within, within_budget
@@ -107,9 +108,18 @@ def test_negatives_count_that_are_mined_after_the_first_batch(
         return Choice(micro_batch_size=None, chunk_size=None, bytes=0)
 
     monkeypatch.setattr("tt_hydra.train.budget.within", note)
-    for negatives in (Mined(per_query=3), InBatch()):
+    for negatives in (Mined(per_query=3), InBatch(), Queue(memory=500)):
         within_budget(make_job(negatives=negatives, memory_gb=1.0), toy_batch(dataset, EXAMPLES[:96], own=False), lambda towers: None)
-    assert [sizes.further_items for sizes in told] == [288, 0]
+    assert [(sizes.further_items, sizes.remembered) for sizes in told] == [(288, 0), (0, 0), (0, 500)]
+
+
+def test_remembered_candidates_make_tiles_and_vectors_larger(dataset: Dataset) -> None:
+    """A tile has 64 rows at least, so 10,000 remembered vectors cost 64 * 10,000 more scores besides the vectors themselves."""
+    towers, batch = toy_towers(dataset, 0.5, feature_dim=32), toy_batch(dataset, EXAMPLES, own=False)
+    few, many = (within(1.0, towers, InfoNCE(), batch, "32", Sizes(remembered=count)) for count in (0, 10_000))
+    assert many.bytes - few.bytes >= 4 * 10_000 * (64 + towers.dim)
+    with pytest.raises(ConfigError, match=r"train\.memory_gb"):
+        within(few.bytes / GB, towers, InfoNCE(), batch, "32", Sizes(remembered=10_000))
 
 
 def test_a_training_tells_what_it_chose(

@@ -83,10 +83,12 @@ class Sizes:
     Attributes:
         ranks: processes, whose vectors each of them holds.
         further_items: candidates of a rank that a later batch may have and the first has not: negatives that are mined.
+        remembered: candidates of the whole step whose vectors are kept from earlier steps: scored, never embedded.
     """
 
     ranks: int = 1
     further_items: int = 0
+    remembered: int = 0
 
 
 def within_budget(job: TrainingJob, first: Batch, refresh: Callable[[TwoTower], None]) -> TrainingJob:
@@ -106,7 +108,7 @@ def within_budget(job: TrainingJob, first: Batch, refresh: Callable[[TwoTower], 
     choose_tables(towers, job.objective.optimizer)
     first = first.to(next(towers.parameters()).device)
     mined = job.sampler.spec.per_query * first.queries.size if isinstance(job.sampler, FittedMined) else 0
-    sizes = Sizes(ranks=settings.world_size, further_items=mined)
+    sizes = Sizes(ranks=settings.world_size, further_items=mined, remembered=job.sampler.memory)
     choice = within(settings.memory_gb, towers, job.objective.loss, first, job.precision, sizes)
     loss = job.objective.loss if choice.chunk_size is None else with_chunk_size(job.objective.loss, choice.chunk_size)
     settings = replace(settings, micro_batch_size=choice.micro_batch_size, memory_gb=None)
@@ -129,9 +131,11 @@ def within(memory_gb: float, towers: TwoTower, loss: Loss, batch: Batch, precisi
     """
     queries, items, ranks = batch.queries.size, batch.items.size + sizes.further_items, sizes.ranks
     budget = memory_gb * GB / MARGIN
-    costs = _costs(towers, loss, batch, precision, COPIES_OF_VECTORS * 4 * towers.dim * (queries + items) * ranks, budget)
-    least = TILE_ROWS * items * ranks
-    wanted = min(chunk_size_of(loss) or least, max(least, queries * items * ranks**2))
+    candidates = items * ranks + sizes.remembered
+    vectors = COPIES_OF_VECTORS * 4 * towers.dim * (queries * ranks + candidates)
+    costs = _costs(towers, loss, batch, precision, vectors, budget)
+    least = TILE_ROWS * candidates
+    wanted = min(chunk_size_of(loss) or least, max(least, queries * ranks * candidates))
     tile = int(max(least, min(wanted, TILE_SHARE * budget / costs.score)))
     left = budget - costs.fixed - tile * costs.score
     row = max(costs.query, costs.item)
