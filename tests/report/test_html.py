@@ -231,7 +231,7 @@ def test_a_failure_leaves_the_earlier_file(tmp_path, monkeypatch):
     def fail(_descriptor):
         raise OSError("disk full")
 
-    monkeypatch.setattr("tt_hydra.report.html.os.fsync", fail)
+    monkeypatch.setattr("tt_hydra.report.page.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_report(replace(FULL, curves=()), path)
     assert path.read_text() == "earlier"

@@ -114,12 +114,24 @@ def _figure(plot: Plot, records: Records) -> Html:
         values = _values(records, key)
         if values:
             parts.append(f"{label} from {values[0]:.4g} to {values[-1]:.4g}")
-    name = f"{plot.title}: {', '.join(parts)}"
+    return drawn(plot.name, plot.title, plot.note, f"{plot.title}: {', '.join(parts)}", specification(plot, records))
+
+
+def drawn(name: str, title: str, note: str, label: str, spec: Mapping[str, Any]) -> Html:
+    """A figure with its specification beside it, which ``report.js`` draws.
+
+    Args:
+        name: unique on the page.
+        title: its heading.
+        note: how to read it.
+        label: what it shows, for those who do not see it.
+        spec: plotly's ``data`` and ``layout``; ``meta.colour`` of a trace is the number of its colour.
+    """
     # "<" inside JSON would let a text close the script element
-    written = Html(json.dumps(specification(plot, records), allow_nan=False).replace("<", "\\u003c"))
+    written = Html(json.dumps(spec, allow_nan=False).replace("<", "\\u003c"))
     return element(
         "figure",
-        element("figcaption", element("h3", plot.title), element("p", plot.note)),
-        element("div", class_="plot", id=f"plot-{plot.name}", role="img", aria_label=name),
-        element("script", written, type="application/json", data_plot=f"plot-{plot.name}"),
+        element("figcaption", element("h3", title), element("p", note)),
+        element("div", class_="plot", id=f"plot-{name}", role="img", aria_label=label),
+        element("script", written, type="application/json", data_plot=f"plot-{name}"),
     )

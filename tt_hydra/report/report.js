@@ -4,20 +4,29 @@
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   const narrow = (node) => node.clientWidth < 420;
 
+  // meta of a trace: the colour of its series, or of each of its points a share from 0 to 1 between two colours
+  function coloured(trace) {
+    const { colour: place, dash, shares, bar } = trace.meta;
+    const own = colour(`--series-${place + 1}`);
+    const scale = [[0, colour("--low")], [1, colour("--high")]];
+    const marked = shares ? { color: shares, colorscale: scale, cmin: 0, cmax: 1 } : { color: own };
+    const outline = bar ? {} : { size: trace.x.length > 40 ? 3 : 5 };
+    const result = { ...trace, marker: { ...outline, ...trace.marker, ...marked } };
+    if (!bar) result.line = { color: own, width: 2, ...trace.line, dash };
+    if (trace.error_x) result.error_x = { ...trace.error_x, color: own, thickness: 2, width: 4 };
+    return result;
+  }
+
   function themed(node, spec) {
     const text = colour("--muted");
     const grid = colour("--line");
     const axis = { gridcolor: grid, zeroline: false, linecolor: grid, tickcolor: grid, automargin: true, fixedrange: true };
-    const series = [colour("--series-1"), colour("--series-2")];
-    const data = spec.data.map((trace) => ({
-      ...trace,
-      line: { color: series[trace.meta.colour], width: 2, dash: trace.meta.dash },
-      marker: { color: series[trace.meta.colour], size: trace.x.length > 40 ? 3 : 5 },
-    }));
+    const data = spec.data.map(coloured);
     const layout = {
       ...spec.layout,
       xaxis: { ...axis, ...spec.layout.xaxis },
       yaxis: { ...axis, ...spec.layout.yaxis },
+      shapes: (spec.layout.shapes || []).map((shape) => ({ ...shape, line: { color: text, width: 1, dash: "dot" } })),
       annotations: (spec.layout.annotations || []).map((note) => ({
         ...note,
         font: { color: colour("--text"), size: 12 },
@@ -26,10 +35,10 @@
       })),
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: grid, font: { color: colour("--text") } },
-      hovermode: "x unified",
+      hovermode: spec.layout.hovermode || "x unified",
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       margin: { l: 8, r: 16, t: 28, b: 8 },
-      height: narrow(node) ? 230 : 270,
+      height: spec.layout.height || (narrow(node) ? 230 : 270),
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
     };
