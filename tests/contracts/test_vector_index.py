@@ -134,6 +134,35 @@ def test_a_prefix_is_searched_like_vectors_that_end_there(name: str, metric: str
 
 
 @both_metrics
+@pytest.mark.parametrize("name", ["flat-none", "ivf-none", "hnsw-none", "factory-NSG16,Flat", "factory-HNSW16,Flat"])
+def test_exhaustive_search_over_whole_vectors_is_exact_whatever_the_parameters(name: str, metric: str) -> None:
+    index = built(name, metric)
+    allowed = np.arange(SIZE) % 2 > 0
+    found = index.exhaustive().search(ASKED, K, params=dict.fromkeys(index.search_params, 1))
+    assert recall(found.rows, truth(metric)) == 1
+    among = index.exhaustive().search(ASKED, K, allowed=allowed)
+    assert allowed[among.rows].all()
+    assert recall(among.rows, np.where(allowed, truth(metric), -100)) == 1
+
+
+@every_index
+def test_exhaustive_search_compares_all_codes_and_leaves_the_index_as_it_is(name: str) -> None:
+    index = built(name, "dot")
+    before = index.search(ASKED, K)
+    low = {parameter: 1 for parameter in index.search_params if parameter in ("nprobe", "efSearch")}
+    thorough = index.exhaustive()
+    np.testing.assert_array_equal(thorough.search(ASKED, K, params=low).rows, thorough.search(ASKED, K).rows)
+    assert recall(thorough.search(ASKED, K).rows, truth("dot")) >= recall(before.rows, truth("dot")) - 0.02
+    np.testing.assert_array_equal(index.search(ASKED, K).rows, before.rows)
+
+
+@pytest.mark.parametrize("codes", ["none", "fp16", "int8", "pca"])
+def test_the_codes_of_a_graph_give_what_a_flat_index_over_them_gives(codes: str) -> None:
+    graph, flat = built(f"hnsw-{codes}", "cosine").exhaustive().search(ASKED, K), built(f"flat-{codes}", "cosine").search(ASKED, K)
+    np.testing.assert_allclose(graph.scores, flat.scores, rtol=1e-3, atol=1e-5)
+
+
+@both_metrics
 def test_a_prefix_without_codes_is_exact_over_cut_vectors_and_with_rescoring_over_whole_ones(metric: str) -> None:
     wide_items, wide_asked = widened(ITEMS), widened(ASKED)
     index = build_index(*PAIRS["flat-none"], wide_items, metric, prefix_dim=16)

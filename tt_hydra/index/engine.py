@@ -13,6 +13,8 @@ from tt_hydra.contracts import BoolArray, FloatArray, IntArray
 from tt_hydra.index.structure import core, search_parameters
 
 Found = tuple[FloatArray, IntArray]
+GRAPHS = faiss.IndexHNSW | faiss.IndexNSG | faiss.IndexNNDescent
+"""Indexes that compare a query with what a walk comes by."""
 DECODED = 16_384
 """Rows decoded at a time by an exhaustive search."""
 WALK_COST = 16
@@ -59,6 +61,13 @@ class Engine:
         if short.any():
             scores[short], rows[short] = self._exhaustive(queries[short], k, values, allowed)
         return scores, rows
+
+    def compare_all(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> Found:
+        """The same by comparing each query with the codes of all allowed rows: neither graph nor lists leave any out."""
+        ordered = not isinstance(self.kernel, faiss.IndexIVF | GRAPHS)
+        if ordered and (allowed is None or self.selects):
+            return self._plain(queries, k, values, allowed)
+        return self._exhaustive(queries, k, values, allowed)
 
     def _widened(self, values: Mapping[str, int], k: int, share: float) -> Mapping[str, int]:
         wide = dict(values)

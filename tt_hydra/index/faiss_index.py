@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class FaissIndex:
         self._header = header
         self._vectors = vectors
         self._engine = Engine.of(index, header.search_params)
+        self._exhaustive = False
 
     @property
     def spec(self) -> IndexSpec:
@@ -122,10 +124,18 @@ class FaissIndex:
         if not fetched or not len(wanted):
             return _ordered(np.empty((len(wanted), 0), np.float32), np.empty((len(wanted), 0), np.int64), k)
         asked = wanted if self.prefix_dim is None else prepared(queries[:, : self.prefix_dim], self.metric, "queries")
-        scores, rows = self._engine.search(asked, fetched, values, mask)
+        search = self._engine.compare_all if self._exhaustive else self._engine.search
+        scores, rows = search(asked, fetched, values, mask)
         if values.get("refine"):
-            scores = self._rescored(wanted, rows)
+            assert self._vectors is not None
+            scores = similarities(wanted, rows, self._vectors, self.metric)
         return _ordered(scores, rows, k)
+
+    def exhaustive(self) -> FaissIndex:
+        """The same index, whose searches compare a query with every code: what its codes give, whatever its graph or lists leave out."""
+        twin = copy.copy(self)
+        twin._exhaustive = True
+        return twin
 
     def save(self, folder: Path) -> None:
         """Writes ``index.json`` and ``index.faiss`` under an existing folder; the vectors for rescoring are not among them."""
@@ -154,14 +164,24 @@ class FaissIndex:
             raise IndexSpecError(f"allowed must be {self.size} booleans, one for each row, got shape {allowed.shape} of {allowed.dtype}")
         return None if allowed.all() else allowed
 
-    def _rescored(self, queries: FloatArray, rows: IntArray) -> FloatArray:
-        scores = np.empty(rows.shape, np.float32)
-        step = max(1, RESCORED // (rows.shape[1] * self.dim))
-        for start in range(0, len(rows), step):
-            part = slice(start, start + step)
-            vectors = prepared(self._vectors[rows[part].ravel()], self.metric, "item vectors")  # type: ignore[index]
-            scores[part] = np.einsum("qd,qcd->qc", queries[part], vectors.reshape(*rows[part].shape, self.dim))
-        return scores
+
+def similarities(queries: FloatArray, rows: IntArray, vectors: npt.NDArray[np.generic], metric: Metric) -> FloatArray:
+    """The metric between each query and some rows of ``vectors``, in bounded memory.
+
+    Args:
+        queries: ``(queries, dim)``, prepared.
+        rows: ``(queries, candidates)``.
+        vectors: ``(size, dim)``, raw, possibly memory-mapped.
+        metric: dot or cosine.
+    """
+    dim = vectors.shape[1]
+    scores = np.empty(rows.shape, np.float32)
+    step = max(1, RESCORED // (rows.shape[1] * dim))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        candidates = prepared(vectors[rows[part].ravel()], metric, "item vectors")
+        scores[part] = np.einsum("qd,qcd->qc", queries[part], candidates.reshape(*rows[part].shape, dim))
+    return scores
 
 
 def _ordered(scores: FloatArray, rows: IntArray, k: int) -> SearchResult:

@@ -23,6 +23,7 @@ from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage import embed as embedding
 from tt_hydra.pipeline.stage import evaluate as evaluation
 from tt_hydra.pipeline.stage import index as indexing
+from tt_hydra.pipeline.stage.account import trained_prefixes
 from tt_hydra.pipeline.stage.bundle import bundle
 from tt_hydra.pipeline.stage.folders import Folders
 from tt_hydra.pipeline.stage.prepare import log_counts, prepare
@@ -146,6 +147,7 @@ def _evaluate(session: Session, dataset: Dataset, towers: TwoTower | None, embed
             settings=settings.evaluate,
             budget=settings.budget,
             seed=settings.seed,
+            prefixes=() if towers is None else trained_prefixes(settings.loss),
         )
         evaluation.evaluate(job, folder)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tt_hydra.artifact.files import link_or_copy
 from tt_hydra.contracts import FloatArray, SearchResult, Split, VectorIndex
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.parts import EvalPart
+from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.threads import single_thread
 from tt_hydra.metrics.ann import ann_recall
 from tt_hydra.metrics.exact import exact_search
@@ -22,6 +23,7 @@ from tt_hydra.metrics.latency import Latency, measure_latency
 from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, RankingFigures, evaluate_ranking
 from tt_hydra.metrics.significance import mean_intervals
 from tt_hydra.pipeline.settings import Budget, EvaluateSettings
+from tt_hydra.pipeline.stage.account import RECALL, Labelled, lost
 from tt_hydra.pipeline.stage.embed import ITEMS, PARTS, load_vectors, queries_file
 from tt_hydra.pipeline.stage.embed import SUMMARY as EMBEDDING
 from tt_hydra.pipeline.stage.exclude import search_excluding
@@ -35,7 +37,7 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What is measured: ``towers`` is None where the vectors were given."""
+    """What is measured: ``towers`` is None where the vectors were given, ``prefixes`` are widths that were trained besides the whole."""
 
     dataset: Dataset
     towers: TwoTower | None
@@ -45,6 +47,7 @@ class Evaluation:
     settings: EvaluateSettings
     budget: Budget
     seed: int
+    prefixes: Sequence[int] = ()
 
 
 def evaluate(evaluation: Evaluation, folder: Path) -> None:
@@ -130,16 +133,31 @@ def _quality(evaluation: Evaluation, part: str, block: EvalPart, queries: FloatA
     figures: RankingFigures | None = None
     for kind, result in results.items():
         figures = evaluate_ranking(result, block.relevant, block.gains, ids)
-        metrics |= _with_intervals(f"{part}/{kind}", figures, evaluation)
+        metrics |= _with_intervals(f"{part}/{kind}", figures.per_query.values, evaluation)
         columns |= {f"{kind}/{name}": values for name, values in figures.per_query.values.items()}
     assert figures is not None
+    labelled = Labelled(queries=queries, items=items, relevant=block.relevant, gains=block.gains, seen=seen, metric=evaluation.index.metric)
+    metrics |= _accounted(evaluation, part, labelled, metrics)
     pl.DataFrame({"query": list(figures.per_query.query_ids), **columns}).write_parquet(folder / f"per_query_{part}.parquet")
     np.save(folder / f"results_{part}.npy", _examples(results["index"], evaluation.settings.examples))
     return metrics
 
 
-def _with_intervals(prefix: str, figures: RankingFigures, evaluation: Evaluation) -> Metrics:
-    intervals = mean_intervals(figures.per_query.values, seed=evaluation.seed, resamples=evaluation.settings.resamples)
+def _accounted(evaluation: Evaluation, part: str, labelled: Labelled, metrics: Mapping[str, float]) -> Metrics:
+    """Where recall is lost, and what each prefix that was trained, or is searched, would leave of it."""
+    found: Metrics = {}
+    index = evaluation.index
+    if isinstance(index, FaissIndex):
+        steps = lost(labelled, index, metrics[f"{part}/model/{RECALL}"], metrics[f"{part}/index/{RECALL}"])
+        found |= {f"{part}/lost/{step}": value for step, value in steps.items()}
+    searched = index.prefix_dim if isinstance(index, FaissIndex) else None
+    for dim in sorted({*evaluation.prefixes, *([] if searched is None else [searched])}):
+        found |= _with_intervals(f"{part}/prefix/{dim}", {RECALL: labelled.prefix(dim)}, evaluation)
+    return found
+
+
+def _with_intervals(prefix: str, values: Mapping[str, FloatArray], evaluation: Evaluation) -> Metrics:
+    intervals = mean_intervals(values, seed=evaluation.seed, resamples=evaluation.settings.resamples)
     metrics: Metrics = {}
     for name, estimate in intervals.items():
         metrics |= {f"{prefix}/{name}": estimate.value, f"{prefix}/{name}/ci_low": estimate.low, f"{prefix}/{name}/ci_high": estimate.high}

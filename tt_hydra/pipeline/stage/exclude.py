@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
-from tt_hydra.contracts import BoolArray, FloatArray, IntArray, Ragged, SearchResult, VectorIndex
+from tt_hydra.contracts import BoolArray, FloatArray, IntArray, Ragged, SearchResult
 
 CHUNK = 1024
 
 
-def search_excluding(index: VectorIndex, queries: FloatArray, k: int, exclude: Ragged | None) -> SearchResult:
+class Searcher(Protocol):
+    """Whatever finds items, an index first of all."""
+
+    def search(self, queries: FloatArray, k: int) -> SearchResult:
+        """The k best rows of each query ``(queries, dim)``."""
+
+
+def search_excluding(index: Searcher, queries: FloatArray, k: int, exclude: Ragged | None) -> SearchResult:
     """The k best rows of each query that are not in its list of ``exclude``.
 
     The index is asked for as many more as the longest list holds, as a service would that filters what it gets back; the search

@@ -84,7 +84,7 @@ STAGES: Mapping[str, Stage] = {
             "tt_hydra.metrics",
             "tt_hydra.data",
             *("tt_hydra.quantization", "tt_hydra.tower", "tt_hydra.pooling"),
-            *("tt_hydra.pipeline.stage.evaluate", "tt_hydra.pipeline.stage.exclude"),
+            *("tt_hydra.pipeline.stage.evaluate", "tt_hydra.pipeline.stage.exclude", "tt_hydra.pipeline.stage.account"),
         ),
         libraries=("faiss-cpu", "numpy", "ir-measures", "torch"),
     ),

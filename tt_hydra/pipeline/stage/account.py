@@ -1,0 +1,108 @@
+"""Where recall is lost: to the model, the dimension, the codes, or the graph or lists, by swapping one of them at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tt_hydra.contracts import FloatArray, Metric, Ragged, SearchResult
+from tt_hydra.index.factory import Factory
+from tt_hydra.index.faiss_index import FaissIndex, similarities
+from tt_hydra.index.flat import Flat
+from tt_hydra.index.vectors import prepared
+from tt_hydra.metrics.exact import exact_search
+from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, Cutoffs, evaluate_ranking
+from tt_hydra.pipeline.stage.exclude import Searcher, search_excluding
+from tt_hydra.quantization.none import NoQuantization
+from tt_hydra.quantization.pca import Pca
+
+RECALL = "recall@10"
+TEN = Cutoffs(recall=(10,))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labelled:
+    """Queries with their answers, and what they are searched among.
+
+    Attributes:
+        queries: ``(queries, dim)`` vectors.
+        items: ``(items, dim)`` vectors.
+        relevant: by query the item rows that answer it.
+        gains: their grades.
+        seen: by query the item rows that it must not get; None for none.
+        metric: similarity.
+    """
+
+    queries: FloatArray
+    items: FloatArray
+    relevant: Ragged
+    gains: Ragged
+    seen: Ragged | None
+    metric: Metric
+
+    def recall(self, searcher: Searcher) -> FloatArray:
+        """Recall@10 of each query that has an answer, searched as deep as all figures are."""
+        found = search_excluding(searcher, self.queries, DEFAULT_CUTOFFS.deepest, self.seen)
+        return evaluate_ranking(found, self.relevant, self.gains, cutoffs=TEN).per_query.values[RECALL]
+
+    def prefix(self, dim: int, refine: int = 0) -> FloatArray:
+        """The same by exact search over the first ``dim`` dimensions."""
+        return self.recall(_Prefix(self.items, self.metric, dim, refine))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefix:
+    """Exact search over a prefix; of ``refine`` candidates for each result wanted, the best by the whole vectors."""
+
+    items: FloatArray
+    metric: Metric
+    dim: int
+    refine: int
+
+    def search(self, queries: FloatArray, k: int) -> SearchResult:
+        fetched = min(len(self.items), k * max(1, self.refine))
+        found = exact_search(queries[:, : self.dim], self.items[:, : self.dim], fetched, self.metric)
+        if not self.refine:
+            return found
+        scores = similarities(prepared(queries, self.metric, "queries"), found.rows, self.items, self.metric)
+        order = np.lexsort((found.rows, -scores), axis=-1)[:, :k]
+        return SearchResult(np.take_along_axis(scores, order, axis=1), np.take_along_axis(found.rows, order, axis=1))
+
+
+def lost(part: Labelled, index: FaissIndex, exact: float, real: float) -> Mapping[str, float]:
+    """Recall@10 that is lost at each step from a perfect answer to what the index finds; with that recall they make 1.
+
+    ``model``: the best that the whole vectors allow. ``dim``: the dimensions that the index leaves out, by a prefix or a projection.
+    ``quantizer``: its codes, compared exhaustively and rescored as it rescores. ``search``: its graph or lists. A step that finds
+    more than the one before it, as rescoring does after a short prefix, loses less than nothing.
+
+    Args:
+        part: queries with answers.
+        index: what is accounted for.
+        exact: recall@10 of exact search over whole vectors.
+        real: recall@10 of the index.
+    """
+    refine = index.search_params.get("refine", 0)
+    dim = exact if index.prefix_dim is None else _mean(part.prefix(index.prefix_dim, refine))
+    if isinstance(index.quantization, NoQuantization) and not isinstance(index.spec, Factory):
+        codes = dim
+    elif isinstance(index.spec, Flat):
+        codes = real
+    else:
+        codes = _mean(part.recall(index.exhaustive()))
+    if isinstance(index.quantization, Pca):
+        dim = codes
+    return {"model": 1 - exact, "dim": exact - dim, "quantizer": dim - codes, "search": codes - real}
+
+
+def trained_prefixes(loss: object) -> tuple[int, ...]:
+    """The widths of prefixes that a loss, or one that it wraps, trains; ascending."""
+    found = set(getattr(loss, "dims", ()))
+    wrapped = [getattr(loss, "inner", None), *(task.loss for task in getattr(loss, "tasks", {}).values())]
+    return tuple(sorted(found.union(*(trained_prefixes(inner) for inner in wrapped if inner is not None))))
+
+
+def _mean(values: FloatArray) -> float:
+    return float(np.mean(values, dtype=np.float64))
