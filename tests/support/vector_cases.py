@@ -15,6 +15,7 @@ from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.quantization.opq import Opq
 from tt_hydra.quantization.pca import Pca
 from tt_hydra.quantization.pq import Pq
+from tt_hydra.quantization.scalar import Scalar
 
 SIZE, DIM, QUERIES = 700, 24, 40
 SPECS = {"flat": Flat(), "ivf": Ivf(nprobe=8), "hnsw": Hnsw(M=16, efConstruction=80, efSearch=64)}
@@ -22,6 +23,7 @@ QUANTIZATIONS = {
     "none": NoQuantization(),
     "fp16": Fp16(),
     "int8": Int8(),
+    "scalar": Scalar(bits=6),
     "pca": Pca(dim=16),
     "pq": Pq(m=12, bits=6),
     "opq": Opq(m=12, bits=6, iterations=3),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
@@ -18,6 +18,7 @@ from tt_hydra.index.graph import empty_graph, insert, replace_storage, warn_unre
 from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.ivf import Ivf
 from tt_hydra.index.lists import SAMPLE, SAMPLE_PER_LIST, assign_by_similarity, centroids_of, distance_quantizer
+from tt_hydra.index.made import Made
 from tt_hydra.index.parse import build_string
 from tt_hydra.index.structure import search_defaults
 from tt_hydra.index.threads import codebook_training
@@ -38,6 +39,7 @@ def build_index(
     *,
     seed: int = 0,
     prefix_dim: int | None = None,
+    made: Made | None = None,
 ) -> FaissIndex:
     """Builds an index over the rows of a matrix; the same arguments give the same index on the same machine.
 
@@ -50,6 +52,7 @@ def build_index(
         seed: of training samples, clusters, rotations and graph layers.
         prefix_dim: how many of the first dimensions the index keeps, brought to length 1 again under cosine, for vectors whose prefixes
             were trained (Matryoshka); None for all. It takes full queries all the same, and rescores with the full vectors.
+        made: parts of other indexes over these very vectors, metric and seed, used again and added to; None for none.
 
     Raises:
         IndexSpecError: the vectors are empty or not finite, or the pair cannot be built on them; before any training.
@@ -58,7 +61,8 @@ def build_index(
     check_prefix(prefix_dim, full.dim)
     rows = full if prefix_dim is None else Rows(vectors[:, :prefix_dim], metric)
     check_pair(spec, quantization, rows.dim, rows.size)
-    index = build_string(spec, rows, seed) if isinstance(spec, Factory) else _build(spec, quantization, rows, seed)
+    made = Made(kept=False) if made is None else made
+    index = build_string(spec, rows, seed) if isinstance(spec, Factory) else _build(spec, quantization, rows, seed, made)
     parameters = search_defaults(spec, quantization, index)
     if prefix_dim is not None:
         parameters.setdefault("refine", 0)
@@ -67,11 +71,13 @@ def build_index(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The vectors as the store behind the transform sees them."""
+    """The vectors as the store behind the transform sees them; ``key`` tells them from those behind another one."""
 
     rows: Rows
     transform: faiss.VectorTransform | None
     seed: int
+    key: Hashable
+    made: Made
 
     def sample(self, size: int) -> FloatArray:
         return self._transformed(self.rows.sample(size, self.seed))
@@ -83,13 +89,14 @@ class _Source:
         return vectors if self.transform is None else self.transform.apply(vectors)
 
 
-def _build(spec: IndexSpec, quantization: Quantization, rows: Rows, seed: int) -> faiss.Index:
+def _build(spec: IndexSpec, quantization: Quantization, rows: Rows, seed: int, made: Made) -> faiss.Index:
     m, bits = 0, 0
     if isinstance(quantization, Pq | Opq):
         m, bits = quantization.resolve_m(rows.dim), resolve_bits(quantization.bits, rows.size)
-    transform = _transform(quantization, m, bits, rows, seed)
+    key = (rows.dim, replace(quantization, refine=0)) if isinstance(quantization, Pca | Opq | Binary) else rows.dim
+    transform = made.part(("transform", key), lambda: _transform(quantization, m, bits, rows, seed))
     codes = Codes(quantization, rows.dim if transform is None else transform.d_out, m, bits)
-    source = _Source(rows, transform, seed)
+    source = _Source(rows, transform, seed, key, made)
     match spec:
         case Hnsw():
             index = _graph(spec, codes, source)
@@ -128,16 +135,26 @@ def _fill(index: faiss.Index, source: _Source, sample: int) -> faiss.Index:
 
 def _lists(nlist: int, codes: Codes, source: _Source) -> faiss.IndexIVF:
     sample = max(SAMPLE, SAMPLE_PER_LIST * nlist)
-    centroids = centroids_of(source.sample(sample), nlist, source.rows.metric, source.seed)
+    centroids = source.made.part(
+        ("centroids", source.key, nlist), lambda: centroids_of(source.sample(sample), nlist, source.rows.metric, source.seed)
+    )
     quantizer = distance_quantizer(centroids)
     return assign_by_similarity(_fill(codes.in_lists(quantizer, nlist), source, sample), centroids)
 
 
 def _graph(spec: Hnsw, codes: Codes, source: _Source) -> faiss.Index:
-    graph = empty_graph(spec, codes.dim, source.seed)
+    key = ("graph", source.key, replace(spec, efSearch=1))
+    graph = source.made.part(key, lambda: _links(spec, codes.dim, source))
+    if isinstance(codes.quantization, NoQuantization | Pca):
+        return graph
+    graph = faiss.clone_index(graph) if source.made.kept else graph
+    replace_storage(graph, _fill(codes.in_order(), source, SAMPLE))
+    return graph
+
+
+def _links(spec: Hnsw, dim: int, source: _Source) -> faiss.IndexHNSWFlat:
+    graph = empty_graph(spec, dim, source.seed)
     for chunk in source.chunks():
         insert(graph, chunk, spec)
     warn_unreachable(graph)
-    if not isinstance(codes.quantization, NoQuantization | Pca):
-        replace_storage(graph, _fill(codes.in_order(), source, SAMPLE))
     return graph

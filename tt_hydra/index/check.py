@@ -16,11 +16,12 @@ from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.quantization.opq import Opq
 from tt_hydra.quantization.pca import Pca
 from tt_hydra.quantization.pq import Pq, resolve_bits
+from tt_hydra.quantization.scalar import Scalar
 
 logger = logging.getLogger(__name__)
 
 IndexSpec = Flat | Ivf | Hnsw | Factory
-Quantization = NoQuantization | Fp16 | Int8 | Pca | Pq | Opq | Binary
+Quantization = NoQuantization | Fp16 | Int8 | Scalar | Pca | Pq | Opq | Binary
 
 
 def check_pair(spec: IndexSpec, quantization: Quantization, dim: int | None, size: int | None) -> None:

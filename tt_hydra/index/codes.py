@@ -13,6 +13,7 @@ from tt_hydra.quantization.fp16 import Fp16
 from tt_hydra.quantization.int8 import Int8
 from tt_hydra.quantization.opq import Opq
 from tt_hydra.quantization.pq import Pq
+from tt_hydra.quantization.scalar import Scalar
 
 QUERY_BITS = 8
 """Bits of a query's dimensions in a binary index: as good as float and thirty times as fast."""
@@ -34,6 +35,8 @@ class Codes:
                 return faiss.IndexScalarQuantizer(self.dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
             case Int8():
                 return faiss.IndexScalarQuantizer(self.dim, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
+            case Scalar():
+                return faiss.IndexScalarQuantizer(self.dim, _few_bits(self.quantization), faiss.METRIC_INNER_PRODUCT)
             case Pq() | Opq():
                 index = faiss.IndexPQ(self.dim, self.m, self.bits, faiss.METRIC_INNER_PRODUCT)
                 quiet(index.pq.cp)
@@ -53,6 +56,8 @@ class Codes:
                 return faiss.IndexIVFScalarQuantizer(*shape, faiss.ScalarQuantizer.QT_fp16, metric)
             case Int8():
                 return faiss.IndexIVFScalarQuantizer(*shape, faiss.ScalarQuantizer.QT_8bit, metric)
+            case Scalar():
+                return faiss.IndexIVFScalarQuantizer(*shape, _few_bits(self.quantization), metric)
             case Pq() | Opq():
                 index = faiss.IndexIVFPQ(*shape, self.m, self.bits, metric)
                 quiet(index.pq.cp)
@@ -60,3 +65,8 @@ class Codes:
             case Binary():
                 return faiss.IndexIVFRaBitQ(*shape, metric)
         return faiss.IndexIVFFlat(*shape, metric)
+
+
+def _few_bits(quantization: Scalar) -> int:
+    kinds = faiss.ScalarQuantizer
+    return int(kinds.QT_6bit if quantization.bits == 6 else kinds.QT_4bit)
