@@ -11,18 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from tt_hydra.artifact.bundle import VECTORS, Bundle
-from tt_hydra.artifact.keys import stage_key
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.artifact.store import Store
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.tables import Source
 from tt_hydra.errors import ConfigError
+from tt_hydra.pipeline.prepared import prepared
 from tt_hydra.pipeline.settings import Budget, EvaluateSettings
 from tt_hydra.pipeline.stage import embed as embedding
 from tt_hydra.pipeline.stage import evaluate as evaluation
 from tt_hydra.pipeline.stage.index import SUMMARY as BUILDING
-from tt_hydra.pipeline.stage.prepare import prepare
-from tt_hydra.pipeline.stage.table import STAGES
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.encode import embed_queries
 
@@ -67,7 +65,7 @@ def evaluate(settings: EvaluateBundleSettings) -> Mapping[str, float]:
     bundle = Bundle.load(resolve_bundle(settings.bundle, settings.outputs), verify=settings.verify)
     seed = int(bundle.manifest.conditions.get("seed", 0)) if settings.seed is None else settings.seed
     with Store(settings.outputs / "store") as store:
-        dataset = Dataset.load(_prepared(store, settings.data, seed))
+        dataset = prepared(store, settings.data, seed)
         _check_data(bundle, dataset)
         towers = bundle.load_towers(settings.allow_targets)
         dataset = dataset if towers is None else dataset.tokenized(towers.tokenizers)
@@ -98,16 +96,6 @@ def _check_data(bundle: Bundle, dataset: Dataset) -> None:
     if not same_items or bundle.featurizer.fingerprint != dataset.featurizer.fingerprint:
         what = "its features" if same_items else "its items"
         raise ConfigError(f"the bundle {bundle.folder} was not made from this data: {what} differ; choose the data and the seed of its run")
-
-
-def _prepared(store: Store, source: Source, seed: int) -> Path:
-    """The prepared data set, under the key that a run gives it."""
-    stage = STAGES["prepare"]
-    key = stage_key("prepare", {"seed": seed, "data": source.fingerprint()}, [], stage.code, stage.libraries)
-    with store.stage("prepare", key, describe={"title": type(source).__module__.rpartition(".")[2]}) as entry:
-        if not entry.done:
-            prepare(source, seed, entry.folder)
-    return entry.folder
 
 
 def _embed(bundle: Bundle, dataset: Dataset, towers: TwoTower, folder: Path) -> None:
