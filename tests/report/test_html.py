@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tt_hydra.contracts import Estimate, OperatingPoint
 from tt_hydra.report.data import Example, ReportData, Result, Setting
 from tt_hydra.report.html import render, write_report
 
@@ -27,12 +28,53 @@ METRICS = {
     "search/p99_ms": 0.3,
     "index/bytes_per_item": 256.0,
     "budget/met": 0.0,
+    "test/lost/model": 0.85,
+    "test/lost/dim": 0.0,
+    "test/lost/quantizer": 0.002,
+    "test/lost/search": 0.001,
+    "test/prefix/16/recall@10": 0.12,
     "stage/prepare/seconds": 1.5,
     "stage/prepare/reused": 0.0,
     "stage/train/seconds": 0.0,
     "stage/train/reused": 1.0,
 }
 
+POINTS = (
+    OperatingPoint(
+        name="ivf int8",
+        overrides="index=ivf quantization=int8",
+        family="ivf",
+        quantization="int8",
+        dim=64,
+        recall=Estimate(value=0.95, low=0.94, high=0.96),
+        quality=0.147,
+        p50_ms=0.1,
+        p95_ms=0.2,
+        p99_ms=0.2,
+        bytes_per_item=72.0,
+        build_s=1.2,
+        on_front=True,
+        chosen=True,
+        reason="the fewest bytes",
+    ),
+    OperatingPoint(
+        name="flat",
+        overrides="index=flat",
+        family="flat",
+        quantization="none",
+        dim=64,
+        recall=Estimate(value=1.0, low=1.0, high=1.0),
+        quality=0.15,
+        p50_ms=0.9,
+        p95_ms=1.0,
+        p99_ms=1.2,
+        bytes_per_item=256.0,
+        build_s=0.1,
+        meets=False,
+        on_front=True,
+        reason="too slow",
+    ),
+)
 FULL = ReportData(
     title="MovieLens, mlp",
     command="python -m tt_hydra tower=mlp",
@@ -58,11 +100,17 @@ FULL = ReportData(
             ),
         ),
     ),
+    points=POINTS,
+    budget={"latency_p99_ms": 0.25, "recall_vs_exact": 0.9},
     warnings=("few negatives",),
     versions={"torch": "2"},
     machine={"threads": "1"},
 )
-SECTIONS = ["headline", "quality", "cost", "curves", "examples", "settings", "stages", "data", "figures", "conditions"]
+BARE = replace(FULL, curves=(), points=(), metrics={"search/p50_ms": 0.1})
+SECTIONS = [
+    *("headline", "quality", "losses", "frontier", "cost", "curves"),
+    *("examples", "settings", "stages", "data", "figures", "conditions"),
+]
 
 
 class Page(HTMLParser):
@@ -129,8 +177,8 @@ def test_the_interval_keys_stand_beside_their_figure_only():
 
 
 def test_a_run_without_training_has_no_plots_and_no_plotly():
-    text = render(replace(FULL, curves=()))
-    assert "curves" not in Page(text).sections()
+    text = render(replace(FULL, curves=(), points=(), metrics={"test/ann/recall@10": 0.98}))
+    assert not {"curves", "losses", "frontier"} & set(Page(text).sections())
     assert len(text) < 100_000
 
 
@@ -188,6 +236,7 @@ def test_hostile_texts_stay_texts():
                 results=(Result(rank=1, id=HOSTILE + "id", title=HOSTILE, score=0.5),),
             ),
         ),
+        points=(replace(POINTS[0], name=HOSTILE, overrides=HOSTILE, family=HOSTILE, reason=HOSTILE),),
         warnings=(HOSTILE,),
         versions={HOSTILE: HOSTILE},
         machine={HOSTILE: HOSTILE},
@@ -203,7 +252,7 @@ def test_hostile_texts_stay_texts():
 
 
 def test_nothing_is_loaded_from_elsewhere():
-    text = render(replace(FULL, curves=()))
+    text = render(BARE)
     assert not re.search(r"(?:src|href)=\"(?!#|data:)", text)
     policy = next(attributes["content"] for _, attributes in Page(text).tags if "http-equiv" in attributes)
     assert not re.search(r"url\(|@import", text)
@@ -219,7 +268,7 @@ def test_every_table_and_plot_has_a_name():
 def test_written_at_once(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("earlier")
-    write_report(replace(FULL, curves=()), path)
+    write_report(BARE, path)
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert os.listdir(tmp_path) == ["report.html"]
 
@@ -233,7 +282,7 @@ def test_a_failure_leaves_the_earlier_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr("tt_hydra.report.page.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_report(replace(FULL, curves=()), path)
+        write_report(BARE, path)
     assert path.read_text() == "earlier"
     assert os.listdir(tmp_path) == ["report.html"]
 
@@ -262,4 +311,4 @@ def test_a_browser_draws_it_without_an_error(tmp_path):
     assert page.sections() == SECTIONS
     assert "data-ready" in dict(page.tags[0][1])
     drawn = [attributes for _, attributes in page.tags if "js-plotly-plot" in (attributes.get("class") or "")]
-    assert [plot["id"] for plot in drawn] == ["plot-loss", "plot-recall", "plot-similarity"]
+    assert [plot["id"] for plot in drawn] == ["plot-losses", "plot-frontier", "plot-loss", "plot-recall", "plot-similarity"]

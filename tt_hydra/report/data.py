@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tt_hydra.contracts import OperatingPoint
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
@@ -68,6 +70,8 @@ class ReportData:
             ``negatives_window_last``, ``negatives_margin``, ``valid_recall@10``, ``seconds``.
         settings: the settings that differ from the defaults.
         examples: some queries with their results.
+        points: every index that was tried, as measured.
+        budget: its limits by name, those that were set.
         warnings: what the reader must know before trusting the figures.
         versions: versions of this package and of the libraries that matter.
         machine: processor, threads, precision and other conditions of measurement.
@@ -83,6 +87,8 @@ class ReportData:
     curves: Sequence[Mapping[str, float | None]] = ()
     settings: Sequence[Setting] = ()
     examples: Sequence[Example] = ()
+    points: Sequence[OperatingPoint] = ()
+    budget: Mapping[str, float] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)

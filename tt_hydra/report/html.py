@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tt_hydra.report import details, sections
 from tt_hydra.report.data import ReportData
+from tt_hydra.report.frontier import frontier
+from tt_hydra.report.losses import losses
 from tt_hydra.report.markup import Html, element, join
 from tt_hydra.report.page import Page, Part, command_line, render_page, write_page
 from tt_hydra.report.plots import curves
@@ -23,15 +25,19 @@ def write_report(data: ReportData, path: Path) -> None:
 
 
 def render(data: ReportData) -> str:
-    """The page as text; plotly is part of it only where there are curves to draw."""
+    """The page as text; plotly is part of it only where there is something to draw."""
     lead = [details.warnings(data.warnings), section("headline", "Headline", sections.headline(data.metrics))]
-    return render_page(Page(title=data.title, header=_header(data), lead=lead, parts=_parts(data), with_plots=bool(data.curves)))
+    parts = _parts(data)
+    with_plots = any("data-plot" in part.content for part in parts)
+    return render_page(Page(title=data.title, header=_header(data), lead=lead, parts=parts, with_plots=with_plots))
 
 
 def _parts(data: ReportData) -> list[Part]:
     metrics = data.metrics
     return [
         Part("quality", "Quality", "Model and built index", sections.quality(metrics)),
+        Part("losses", "Losses", "Where recall is lost", losses(metrics)),
+        Part("frontier", "Indexes", "Indexes that were tried", frontier(data.points, data.budget)),
         Part("cost", "Cost", "Latency and bytes", sections.cost(metrics)),
         Part("curves", "Training", "Training", join([curves(data.curves), details.epochs(data.curves)]) if data.curves else Html("")),
         Part("examples", "Examples", "Example queries", details.examples(data.examples)),

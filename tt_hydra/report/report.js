@@ -36,7 +36,7 @@
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: grid, font: { color: colour("--text") } },
       hovermode: spec.layout.hovermode || "x unified",
-      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemsizing: "constant" },
       margin: { l: 8, r: 16, t: 28, b: 8 },
       height: spec.layout.height || (narrow(node) ? 230 : 270),
       paper_bgcolor: "rgba(0,0,0,0)",

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tt_hydra.report import figures
+from tt_hydra.report import figures, losses
 from tt_hydra.report.figures import MISSING, SPLITS, Figure, Metrics
 
 
@@ -52,6 +52,11 @@ def _costs(metrics: Metrics) -> Table:
         ann = figures.figure(metrics, f"{split}/ann/recall@10")
         if ann:
             table.add_row("vs exact", Text.assemble("recall@10 ", _share(ann)))
+    for split in figures.splits(metrics)[:1]:
+        steps = losses.lost(metrics, split)
+        if steps:
+            words = [f"{name.removeprefix('the ')} {losses.points(steps[step])}" for step, name in losses.STEPS.items()]
+            table.add_row("lost", f"{', '.join(words)} of 100")
     for part in figures.LATENCY:
         found = [(name, figures.figure(metrics, f"{part}/{name}")) for name in figures.PERCENTILES]
         words = [f"{name.removesuffix('_ms')} {figures.milliseconds(at.value)}" for name, at in found if at]
