@@ -166,6 +166,15 @@ def _versions(config: DictConfig, context: Context) -> None:
     print(f"{len(found.versions)} versions in {found.folder}{removed}")
 
 
+def _compare(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.compare import CompareSettings, compare  # noqa: PLC0415
+    from tt_hydra.report.compare import comparison_table  # noqa: PLC0415
+
+    settings = _settings(config, context, CompareSettings)
+    show(comparison_table(compare(settings, context.typed)))
+    print(settings.run_dir / "compare.html")
+
+
 EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] = {
     "run": _run,
     "check": _check,
@@ -174,6 +183,7 @@ EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] 
     "evaluate": _evaluate,
     "store": _store,
     "export": _export,
+    "compare": _compare,
     "versions": _versions,
 }
 

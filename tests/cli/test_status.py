@@ -14,6 +14,7 @@ import pytest
 
 import tt_hydra.pipeline.run
 from tt_hydra import cli
+from tt_hydra.config.commands import COMMANDS
 from tt_hydra.errors import DataError, IndexSpecError
 from tt_hydra.pipeline.selftest import Nearness
 
@@ -101,7 +102,7 @@ def test_mistakes_are_refused_before_a_folder_is_made(line, runs, capsys, tmp_pa
         "  trian.max_epochs: is no key; did you mean 'train.max_epochs'?",
         "error: train.max_epochs must be at least 0, got -1",
         "error: tie: is true, but the sides differ (Bert, Mlp); set tie=auto, or the same tower for both",
-        "error: 'chek' is no command; did you mean 'check'? Commands: run, check, search, embed, evaluate, store, export. "
+        f"error: 'chek' is no command; did you mean 'check'? Commands: {', '.join(COMMANDS)}. "
         "A setting is written KEY=VALUE.",
     ]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tt_hydra.metrics.significance import difference_interval, mean_interval, mean_intervals
+from tt_hydra.metrics.significance import clustered_differences, difference_interval, mean_interval, mean_intervals
 
 
 def test_equal_values_have_no_width():
@@ -94,3 +94,36 @@ def test_all_metrics_of_a_mapping():
 def test_figures_that_have_no_interval(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_rows_of_one_query_are_drawn_together():
+    """Query a has the differences .1 and .3, query b has 1.0: the samples aa, ab, ba, bb have the means .2, 1.4/3, 1.4/3, 1."""
+    values = {"recall": np.array([0.3, 0.5, 1.0])}
+    baseline = {"recall": np.array([0.2, 0.2, 0.0])}
+    found = clustered_differences(values, baseline, ["a", "a", "b"])["recall"]
+    assert found.value == pytest.approx(1.4 / 3)
+    assert (found.low, found.high) == (pytest.approx(0.2), pytest.approx(1.0))
+
+
+def test_repeating_each_row_of_a_query_leaves_the_interval_as_it_is():
+    random = np.random.default_rng(0)
+    ours, theirs = random.random(200), random.random(200)
+    once = clustered_differences({"m": ours}, {"m": theirs}, range(200))["m"]
+    thrice = clustered_differences({"m": np.repeat(ours, 3)}, {"m": np.repeat(theirs, 3)}, np.repeat(range(200), 3))["m"]
+    plain = difference_interval(ours, theirs)
+    assert (thrice.low, thrice.high) == (pytest.approx(once.low), pytest.approx(once.high))
+    assert once.low == pytest.approx(plain.low, abs=0.1 * (plain.high - plain.low))
+    assert once.high == pytest.approx(plain.high, abs=0.1 * (plain.high - plain.low))
+
+
+@pytest.mark.parametrize(
+    ("values", "baseline", "message"),
+    [
+        ({"m": np.zeros(2)}, {"n": np.zeros(2)}, "same metrics"),
+        ({"m": np.zeros(3)}, {"m": np.zeros(2)}, "2 rows"),
+        ({"m": np.array([0.0, np.nan])}, {"m": np.zeros(2)}, "1 of 2"),
+    ],
+)
+def test_what_cannot_be_paired(values, baseline, message):
+    with pytest.raises(ValueError, match=message):
+        clustered_differences(values, baseline, ["a", "b"])

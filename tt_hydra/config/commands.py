@@ -15,11 +15,12 @@ COMMANDS = {
     "evaluate": "tt_hydra.pipeline.evaluate.EvaluateBundleSettings",
     "store": "tt_hydra.pipeline.store.StoreSettings",
     "export": "tt_hydra.pipeline.export.ExportSettings",
+    "compare": "tt_hydra.pipeline.compare.CompareSettings",
     "versions": "tt_hydra.pipeline.versions.VersionsSettings",
 }
 """The settings of each command, whose fields are the root nodes of its primary config; the first is meant where none is named."""
 
-RUN_DIR = {"run": "runtime.run_dir", "check": "runtime.run_dir", "evaluate": "run_dir"}
+RUN_DIR = {"run": "runtime.run_dir", "check": "runtime.run_dir", "evaluate": "run_dir", "compare": "run_dir"}
 """Where a command's settings name the folder that the command line fills in."""
 
 RUNS = ("run", "check")
