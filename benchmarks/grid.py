@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +38,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Set:
-    """A data set: how the command line names it, and the figure of each test query that is compared."""
+    """A data set: how the command line names it, and the figure of each test query that is compared: the model's, or the index's."""
 
     metric: str
     overrides: tuple[str, ...]
+    of: Literal["model", "index"] = "model"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Study:
         return pl.concat(self._found(job) for job in jobs)
 
     def _found(self, job: Job) -> pl.DataFrame:
-        values = pl.read_parquet(job.folder / "per_query_test.parquet").select("query", value=f"model/{self.data[job.data].metric}")
+        about = self.data[job.data]
+        values = pl.read_parquet(job.folder / "per_query_test.parquet").select("query", value=f"{about.of}/{about.metric}")
         return values.with_columns(data=pl.lit(job.data), arm=pl.lit(job.arm), seed=pl.lit(job.seed))
 
 

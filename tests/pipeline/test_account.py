@@ -18,7 +18,8 @@ from tt_hydra.loss.bpr import Bpr
 from tt_hydra.loss.infonce import InfoNCE
 from tt_hydra.loss.matryoshka import Matryoshka
 from tt_hydra.loss.multi_task import MultiTask, Task
-from tt_hydra.pipeline.stage.account import Labelled, lost, trained_prefixes
+from tt_hydra.metrics.exact import exact_search
+from tt_hydra.pipeline.stage.account import Labelled, Unlabelled, lost, prefix_recall, trained_prefixes
 from tt_hydra.quantization.int8 import Int8
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.quantization.pca import Pca
@@ -129,10 +130,32 @@ def test_what_a_factory_string_keeps_is_found_out_by_searching() -> None:
 
 @pytest.mark.parametrize("metric", ["dot", "cosine"])
 def test_each_query_of_a_prefix_is_judged_by_brute_force(metric: str) -> None:
-    found = labelled(metric).prefix(7)
+    found = prefix_recall(labelled(metric), 7)
     top = ranked(7, metric)[:, :10]
     expected = [len(set(row) & set(answers)) / 4 for row, answers in zip(top, ANSWERS, strict=True)]
     np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize("quantization", [NoQuantization(), Int8(), Int8(refine=2)])
+def test_a_catalogue_of_a_few_items(quantization: object) -> None:
+    relevant = lists(np.zeros((len(ASKED), 1), np.int64))
+    gains = Ragged(np.ones(len(ASKED), np.float32), relevant.offsets)
+    few = Labelled(queries=ASKED, items=ITEMS[:6], relevant=relevant, gains=gains, seen=None, metric="dot")
+    index = build_index(Flat(), quantization, ITEMS[:6], "dot", prefix_dim=4)
+    assert lost(few, index, 1.0, 1.0) == dict.fromkeys(("model", "dim", "quantizer", "search"), 0.0)
+
+
+def test_without_labels_the_ten_nearest_items_are_what_is_lost() -> None:
+    exact = exact_search(ASKED, ITEMS, 10, "dot")
+    judge = Unlabelled(queries=ASKED, items=ITEMS, exact=exact, metric="dot")
+    index = build_index(Ivf(nlist=8, nprobe=1), Int8(), ITEMS, "dot", seed=3, prefix_dim=12)
+    real = float(judge.recall(index).mean(dtype=np.float64))
+    steps = lost(judge, index, 1.0, real)
+    assert sum(steps.values()) + real == pytest.approx(1, abs=1e-12)
+    kept = [len(set(row) & set(top)) / 10 for row, top in zip(ranked(12, "dot")[:, :10], TRUTH[:, :10], strict=True)]
+    assert steps["dim"] == pytest.approx(1 - np.mean(kept), abs=1e-3)
+    assert steps["model"] == 0
+    assert min(steps["dim"], steps["search"]) > 0.05 > abs(steps["quantizer"])
 
 
 def test_the_prefixes_of_a_loss_are_found_where_it_is_wrapped() -> None:

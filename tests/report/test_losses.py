@@ -26,7 +26,7 @@ def test_points_of_a_hundred(share, expected):
 
 
 def test_without_an_account_nothing_is_shown():
-    assert lost({"valid/lost/model": 0.1}, "valid") == {}
+    assert lost({"valid/model/recall@10": 0.1, "test/lost/model": 0.1}, "valid") == {}
     assert losses({"valid/model/recall@10": 0.1}) == ""
 
 
@@ -40,6 +40,15 @@ def test_bars_go_down_from_a_perfect_answer_to_the_index():
     assert list(steps.x) == pytest.approx([50, 20, 10, 5])
     assert list(steps.text) == ["−50.0", "−20.0", "+10.0", "−5.0"]
     assert given["layout"]["yaxis"]["categoryarray"] == ["the index", *reversed(STEPS.values()), "a perfect answer"]
+
+
+def test_without_labels_exact_search_is_what_is_lost_from():
+    steps = {"valid/ann/lost/dim": 0.0, "valid/ann/lost/quantizer": 0.02, "valid/ann/lost/search": 0.005}
+    assert list(lost(steps, "valid")) == ["dim", "quantizer", "search"]
+    assert waterfall(lost(steps, "valid"))["data"][0]["y"] == ["exact search", "the index"]
+    shown = losses(steps)
+    assert "of 100 items that exact search finds, the index reaches <strong>97.5</strong>" in shown
+    assert "2.0 points to the quantizer, 0.5 to the graph or lists; the dimension costs nothing" in shown
 
 
 def test_each_prefix_beside_the_whole():

@@ -15,13 +15,15 @@ STEPS = {"model": "the model", "dim": "the dimension", "quantizer": "the quantiz
 """Where points go, in the order in which one stage is swapped after the other."""
 NOTHING = 0.0005
 """Shares below it are 0.0 points as they are written."""
-REAL = "index/recall@10"
 
 
 def lost(metrics: Metrics, split: str) -> dict[str, float]:
-    """What each step loses of a split's recall@10, as a share; empty where it was not accounted for."""
-    found = {step: metrics.get(f"{split}/lost/{step}") for step in STEPS}
-    return {step: value for step, value in found.items() if value is not None} if None not in found.values() else {}
+    """What each step loses of a split's recall@10, as a share; empty where it was not accounted for.
+
+    Where there are no labels it is recall against exact search, of which the model loses nothing: it is not among the steps.
+    """
+    labelled = {step: metrics[key] for step in STEPS if (key := f"{split}/lost/{step}") in metrics}
+    return labelled or {step: metrics[key] for step in STEPS if (key := f"{split}/ann/lost/{step}") in metrics}
 
 
 def points(share: float) -> str:
@@ -48,8 +50,9 @@ def losses(metrics: Metrics) -> Html:
     found = [(split, steps) for split in figures.splits(metrics) if (steps := lost(metrics, split))]
     parts: list[Html] = []
     for split, steps in found:
-        whole = element("strong", points(metrics.get(f"{split}/{REAL}", 1 - sum(steps.values()))))
-        parts.append(element("p", f"{SPLITS[split]}: of 100 points of recall@10 the index reaches ", whole, f". Lost: {sentence(steps)}."))
+        left = element("strong", points(1 - sum(steps.values())))
+        what = "points of recall@10" if "model" in steps else "items that exact search finds,"
+        parts.append(element("p", f"{SPLITS[split]}: of 100 {what} the index reaches ", left, f". Lost: {sentence(steps)}."))
     if found:
         parts.append(element("div", _waterfall(*found[0]), class_="plots"))
     return join([*parts, _prefixes(metrics)])
@@ -65,8 +68,8 @@ def _waterfall(split: str, steps: Mapping[str, float]) -> Html:
 
 
 def waterfall(steps: Mapping[str, float]) -> dict[str, Any]:
-    """Plotly's data and layout: a perfect answer, what each step takes off it, and what is left."""
-    names, starts, widths, texts = ["a perfect answer"], [0.0], [100.0], ["100.0"]
+    """Plotly's data and layout: a perfect answer (without labels: exact search), what each step takes off it, and what is left."""
+    names, starts, widths, texts = ["a perfect answer" if "model" in steps else "exact search"], [0.0], [100.0], ["100.0"]
     left = 100.0
     for step, value in steps.items():
         names.append(STEPS[step])

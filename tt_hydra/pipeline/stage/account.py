@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from tt_hydra.index.factory import Factory
 from tt_hydra.index.faiss_index import FaissIndex, similarities
 from tt_hydra.index.flat import Flat
 from tt_hydra.index.vectors import prepared
+from tt_hydra.metrics.ann import recall_per_query
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, Cutoffs, evaluate_ranking
 from tt_hydra.pipeline.stage.exclude import Searcher, search_excluding
@@ -20,6 +22,21 @@ from tt_hydra.quantization.pca import Pca
 
 RECALL = "recall@10"
 TEN = Cutoffs(recall=(10,))
+
+
+class Judge(Protocol):
+    """Queries with what they should find among the items; says how much of it a search gives."""
+
+    @property
+    def items(self) -> FloatArray:
+        """``(items, dim)`` vectors."""
+
+    @property
+    def metric(self) -> Metric:
+        """Similarity."""
+
+    def recall(self, searcher: Searcher) -> FloatArray:
+        """Recall@10 of each query that counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,9 +64,38 @@ class Labelled:
         found = search_excluding(searcher, self.queries, DEFAULT_CUTOFFS.deepest, self.seen)
         return evaluate_ranking(found, self.relevant, self.gains, cutoffs=TEN).per_query.values[RECALL]
 
-    def prefix(self, dim: int, refine: int = 0) -> FloatArray:
-        """The same by exact search over the first ``dim`` dimensions."""
-        return self.recall(_Prefix(self.items, self.metric, dim, refine))
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unlabelled:
+    """Queries without answers, for which exact search stands.
+
+    Attributes:
+        queries: ``(queries, dim)`` vectors.
+        items: ``(items, dim)`` vectors.
+        exact: the ten best items of each query.
+        metric: similarity.
+    """
+
+    queries: FloatArray
+    items: FloatArray
+    exact: SearchResult
+    metric: Metric
+
+    def recall(self, searcher: Searcher) -> FloatArray:
+        """Share of each query's exact list that is found, by distance."""
+        found = searcher.search(self.queries, self.exact.rows.shape[1])
+        return recall_per_query(found, self.exact, self.queries, self.items, self.metric)
+
+
+def prefix_recall(judge: Judge, dim: int, refine: int = 0) -> FloatArray:
+    """Recall@10 of each query by exact search over the first ``dim`` dimensions.
+
+    Args:
+        judge: of the search.
+        dim: of the prefix.
+        refine: candidates for each result wanted that are rescored with the whole vectors; 0 for no rescoring.
+    """
+    return judge.recall(_Prefix(judge.items, judge.metric, dim, refine))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +108,16 @@ class _Prefix:
     refine: int
 
     def search(self, queries: FloatArray, k: int) -> SearchResult:
-        fetched = min(len(self.items), k * max(1, self.refine))
-        found = exact_search(queries[:, : self.dim], self.items[:, : self.dim], fetched, self.metric)
-        if not self.refine:
+        fetched = min(len(self.items), k * self.refine) if self.refine else k
+        found = exact_search(queries[:, : self.dim], self.items[:, : self.dim], max(k, fetched), self.metric)
+        if not self.refine or k >= len(self.items):
             return found
         scores = similarities(prepared(queries, self.metric, "queries"), found.rows, self.items, self.metric)
         order = np.lexsort((found.rows, -scores), axis=-1)[:, :k]
         return SearchResult(np.take_along_axis(scores, order, axis=1), np.take_along_axis(found.rows, order, axis=1))
 
 
-def lost(part: Labelled, index: FaissIndex, exact: float, real: float) -> Mapping[str, float]:
+def lost(judge: Judge, index: FaissIndex, exact: float, real: float) -> Mapping[str, float]:
     """Recall@10 that is lost at each step from a perfect answer to what the index finds; with that recall they make 1.
 
     ``model``: the best that the whole vectors allow. ``dim``: the dimensions that the index leaves out, by a prefix or a projection.
@@ -79,19 +125,19 @@ def lost(part: Labelled, index: FaissIndex, exact: float, real: float) -> Mappin
     more than the one before it, as rescoring does after a short prefix, loses less than nothing.
 
     Args:
-        part: queries with answers.
+        judge: of every search.
         index: what is accounted for.
         exact: recall@10 of exact search over whole vectors.
         real: recall@10 of the index.
     """
     refine = index.search_params.get("refine", 0)
-    dim = exact if index.prefix_dim is None else _mean(part.prefix(index.prefix_dim, refine))
+    dim = exact if index.prefix_dim is None else _mean(prefix_recall(judge, index.prefix_dim, refine))
     if isinstance(index.quantization, NoQuantization) and not isinstance(index.spec, Factory):
         codes = dim
     elif isinstance(index.spec, Flat):
         codes = real
     else:
-        codes = _mean(part.recall(index.exhaustive()))
+        codes = _mean(judge.recall(index.exhaustive()))
     if isinstance(index.quantization, Pca):
         dim = codes
     return {"model": 1 - exact, "dim": exact - dim, "quantizer": dim - codes, "search": codes - real}

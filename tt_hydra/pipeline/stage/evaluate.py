@@ -23,7 +23,7 @@ from tt_hydra.metrics.latency import Latency, measure_latency
 from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, RankingFigures, evaluate_ranking
 from tt_hydra.metrics.significance import mean_intervals
 from tt_hydra.pipeline.settings import Budget, EvaluateSettings
-from tt_hydra.pipeline.stage.account import RECALL, Labelled, lost
+from tt_hydra.pipeline.stage.account import RECALL, Labelled, Unlabelled, lost, prefix_recall
 from tt_hydra.pipeline.stage.embed import ITEMS, PARTS, load_vectors, queries_file
 from tt_hydra.pipeline.stage.embed import SUMMARY as EMBEDDING
 from tt_hydra.pipeline.stage.exclude import search_excluding
@@ -116,6 +116,10 @@ def _measure_part(evaluation: Evaluation, part: Split, folder: Path) -> Metrics:
     }
     if len(block.relevant.values):
         metrics |= _quality(evaluation, part, block, queries, items, folder)
+    elif isinstance(evaluation.index, FaissIndex):
+        judge = Unlabelled(queries=queries, items=items, exact=exact, metric=evaluation.index.metric)
+        steps = lost(judge, evaluation.index, 1.0, recall.value)
+        metrics |= {f"{part}/ann/lost/{step}": value for step, value in steps.items() if step != "model"}
     return metrics
 
 
@@ -152,7 +156,7 @@ def _accounted(evaluation: Evaluation, part: str, labelled: Labelled, metrics: M
         found |= {f"{part}/lost/{step}": value for step, value in steps.items()}
     searched = index.prefix_dim if isinstance(index, FaissIndex) else None
     for dim in sorted({*evaluation.prefixes, *([] if searched is None else [searched])}):
-        found |= _with_intervals(f"{part}/prefix/{dim}", {RECALL: labelled.prefix(dim)}, evaluation)
+        found |= _with_intervals(f"{part}/prefix/{dim}", {RECALL: prefix_recall(labelled, dim)}, evaluation)
     return found
 
 
