@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 
 import plotly.graph_objects
@@ -63,8 +65,10 @@ def test_limits_are_lines_where_they_are_places_on_an_axis():
 
 
 def test_without_labels_recall_against_exact_search_is_drawn():
-    given = specification([point("flat", None, 1.0, 256), point("ivf", 0.1, 0.5, 200)], {})
+    shown = frontier([point("flat", None, 1.0, 256), point("ivf", 0.1, 0.5, 200)], {})
+    given = json.loads(re.findall(r"<script[^>]*>(.*?)</script>", shown)[0])
     assert given["layout"]["yaxis"]["title"]["text"] == "recall@10 against exact search"
+    assert [trace["y"] for trace in given["data"][1:]] == [[0.9], [pytest.approx(0.6)]], "one figure for all, not labels for some"
 
 
 def test_every_limit_and_point_is_in_view():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tt_hydra.contracts import OperatingPoint
@@ -42,7 +43,7 @@ def frontier(points: Points, budget: Mapping[str, float]) -> Html:
         limits = "; ".join(NAMES[name].format(figures.plain(limit)) for name, limit in budget.items() if name in NAMES)
         met = sum(point.meets for point in points)
         parts.append(element("p", f"Budget: {limits}. {met} of {len(points)} points keep it.", class_="note"))
-    parts.append(element("div", _figure(points, budget), class_="plots"))
+    parts.append(element("div", _figure(_comparable(points), budget), class_="plots"))
     front = [point for point in points if point.on_front or point.chosen]
     if front:
         parts.append(_table(front, "Operating points on the front"))
@@ -94,6 +95,11 @@ def specification(points: Points, budget: Mapping[str, float]) -> dict[str, Any]
             }
         ]
     return {"data": traces, "layout": layout}
+
+
+def _comparable(points: Points) -> Points:
+    """The points by one figure: without the quality that only some have."""
+    return points if _labelled(points) else [replace(point, quality=None) for point in points]
 
 
 def _labelled(points: Points) -> bool:
@@ -158,7 +164,7 @@ def _told(point: OperatingPoint) -> str:
         *quality,
         f"against exact {point.recall.value:.4f} ({point.recall.low:.4f} – {point.recall.high:.4f})",
         f"p50 {figures.milliseconds(point.p50_ms)}, p99 {figures.milliseconds(point.p99_ms)}",
-        f"{figures.size(point.bytes_per_item)} an item, built in {figures.seconds(point.build_s)}",
+        f"{point.dim} dimensions, {figures.size(point.bytes_per_item)} an item, built in {figures.seconds(point.build_s)}",
         *([escape(point.reason)] if point.reason else []),
     ]
     return "<br>".join(lines)
