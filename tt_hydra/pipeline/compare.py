@@ -17,6 +17,7 @@ from tt_hydra.metrics.significance import RESAMPLES, clustered_differences
 from tt_hydra.pipeline.finished import QUERY, FinishedRun, find_run, read_run
 from tt_hydra.report.compare import write_comparison
 from tt_hydra.report.comparison import ABSENT, ComparedRun, Comparison, QualityRow
+from tt_hydra.report.figures import metric_order
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SPLITS = ("test", "valid")
@@ -147,8 +148,13 @@ def _quality(tables: Sequence[pl.DataFrame], split: str, options: CompareOptions
             values=[float(each[name].mean()) for each in figures],
             differences=[found[name] for found in differences],
         )
-        for name in names
+        for name in sorted(names, key=_order)
     ]
+
+
+def _order(name: str) -> tuple[str, tuple[int, str, int]]:
+    kind, _, metric = name.partition("/")
+    return "" if kind == "model" else kind, metric_order(metric)
 
 
 def _costs(metrics: Sequence[Mapping[str, float]], split: str) -> dict[str, list[float | None]]:

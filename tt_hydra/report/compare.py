@@ -20,7 +20,7 @@ from tt_hydra.report.plots import drawn
 from tt_hydra.report.sections import section
 
 STYLES = {"better": "green", "worse": "red", "": "dim"}
-BADGES = {"better": "badge good", "worse": "badge bad", "": "badge"}
+BADGES = {"better": "badge good", "worse": "badge bad"}
 UNTOLD = "not told apart"
 ROW_HEIGHT = 20
 """Pixels that one interval takes in the plot."""
@@ -188,7 +188,7 @@ def _quality_table(comparison: Comparison) -> Html:
     for row in comparison.quality:
         cells = [row_heading(element("code", row.key)), number(figures.share(row.values[0]))]
         for value, found in zip(row.values[1:], row.differences, strict=True):
-            badge = element("span", verdict(found) or UNTOLD, class_=BADGES[verdict(found)])
+            badge = element("span", verdict(found), class_=BADGES[verdict(found)]) if verdict(found) else ""
             ends = element("td", f"{signed(found.low)} to {signed(found.high)} ", badge)
             cells += [number(figures.share(value)), number(signed(found.value)), ends]
         rows.append(cells)

@@ -69,11 +69,12 @@ def quality(metrics: Metrics, split: str) -> list[QualityRow]:
     names = {match[1] for match in map(pattern.fullmatch, metrics) if match}
     return [
         QualityRow(name, figure(metrics, f"{split}/model/{name}"), figure(metrics, f"{split}/index/{name}"))
-        for name in sorted(names, key=_metric_order)
+        for name in sorted(names, key=metric_order)
     ]
 
 
-def _metric_order(name: str) -> tuple[int, str, int]:
+def metric_order(name: str) -> tuple[int, str, int]:
+    """Where a metric stands among others: those of the headline first, then by name and depth."""
     kind, _, depth = name.partition("@")
     place = HEADLINE.index(name) if name in HEADLINE else len(HEADLINE)
     return place, kind, int(depth) if depth.isdigit() else 0
