@@ -28,6 +28,7 @@ from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.errors import ConfigError, TTHydraError, interruption
 from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job
+from tt_hydra.studies import is_study, search_of
 from tt_hydra.train.rank import by_torchrun
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -67,7 +68,8 @@ def status(arguments: Sequence[str]) -> int:
         interrupt = interruption(stop)
         if interrupt is None:
             raise
-        print(f"\ninterrupted; to go on from here: {typed}", file=sys.stderr)
+        again = " ".join([typed, *getattr(interrupt, "__notes__", ())])
+        print(f"\ninterrupted; to go on from here: {again}", file=sys.stderr)
         return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
 
 
@@ -78,9 +80,9 @@ def _do(call: Call, typed: str) -> int:
     if call.flags.multirun and by_torchrun():
         raise ConfigError("torchrun starts the processes of one training: leave --multirun out, or start each job by itself")
 
-    def task(config: DictConfig) -> None:
+    def task(config: DictConfig) -> Mapping[str, float] | None:
         context.started = True
-        _job(config, context)
+        return _job(config, context)
 
     with own_folder() as moved, environment(FULL_ERROR, "1"):  # Hydra hands errors on instead of printing them
         sys.argv[1:] = [*call.argv, *moved]
@@ -102,6 +104,10 @@ def _refuse_mistakes(context: Context) -> None:
     """Refuses, before a folder is made, what no job can do; a mistake of one job of several is left to that job."""
     call = context.call
     inspecting = call.flags.cfg is not None or call.flags.info is not None
+    if call.flags.multirun and is_study(context.loader, call.command, call.overrides):
+        context.study = True
+        refuse(search_of(context.loader, call.command, call.overrides)[1])
+        return
     found = []
     for overrides in jobs_of(context.loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:
         config, problems = compose(context.loader, call.command, overrides)
@@ -114,7 +120,7 @@ def _refuse_mistakes(context: Context) -> None:
         build(node, object)
 
 
-def _job(config: DictConfig, context: Context) -> None:
+def _job(config: DictConfig, context: Context) -> Mapping[str, float] | None:
     before = os.environ.pop(FULL_ERROR, None)
     quieten_follower()
     overrides = list(HydraConfig.get().overrides.task)
@@ -122,14 +128,18 @@ def _job(config: DictConfig, context: Context) -> None:
         execute = _in_own_process if context.multirun and _devices(config) > 1 else EXECUTE[context.call.command]
         with disk_errors(Path(HydraConfig.get().runtime.output_dir), context.call.command, TTHydraError):
             result = execute(config, context)
-        if context.multirun:
+        if context.multirun and not context.study:
             context.results.append((overrides, result or {}))
+        return result
     except TTHydraError as error:
+        if context.study:
+            raise
         if not context.multirun:
             context.refusal = error
         else:
             logger.error("%s", error)
             context.results.append((overrides, str(error)))
+        return None
     finally:
         if before is not None:
             os.environ[FULL_ERROR] = before

@@ -19,6 +19,7 @@ from tt_hydra.config.build import build
 from tt_hydra.config.changed import changed
 from tt_hydra.config.check import Checked, check
 from tt_hydra.config.commands import COMMANDS, RUN_DIR, RUNS, strangers
+from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.config.summary import summary
@@ -39,6 +40,7 @@ class Context:
         results: one line for each job of a ``--multirun``: its overrides and its figures, or why it was refused.
         refusal: the error of a single job.
         started: whether Hydra has made the folder of a job and called it.
+        study: whether the jobs are trials, whose figures and errors go to their study.
     """
 
     call: Call
@@ -47,6 +49,7 @@ class Context:
     results: list[tuple[list[str], Mapping[str, float] | str]] = field(default_factory=list)
     refusal: TTHydraError | None = None
     started: bool = False
+    study: bool = False
 
     @property
     def multirun(self) -> bool:
@@ -73,12 +76,18 @@ def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
     from tt_hydra.pipeline.run import run  # noqa: PLC0415
     from tt_hydra.pipeline.settings import RunSettings  # noqa: PLC0415
     from tt_hydra.report.summary import summary_table  # noqa: PLC0415
+    from tt_hydra.sweep.current import is_trial, watcher  # noqa: PLC0415
 
     if context.multirun:
         config.runtime.set_latest = False
     settings = _settings(config, context, RunSettings)
     differing = changed(context.loader, context.call.command, config, HydraConfig.get().runtime.choices)
-    result = run(settings, command=context.typed, changed=differing)
+    watch = watcher()
+    result = run(settings, command=context.typed, changed=differing, watch=watch)
+    if watch is not None:
+        watch.remember(result.curve)
+    if is_trial():
+        return result.metrics
     show(summary_table(result.metrics, ", ".join(f"{key}={value}" for key, (_, value) in differing.items()) or "default settings"))
     print(f"{result.run_dir}/report.html")
     return result.metrics
@@ -166,6 +175,16 @@ def _versions(config: DictConfig, context: Context) -> None:
     print(f"{len(found.versions)} versions in {found.folder}{removed}")
 
 
+def _init(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.init import InitSettings, init  # noqa: PLC0415
+
+    written = init(_settings(config, context, InitSettings), [path.stem for path in (config_dir() / "data").glob("*.yaml")])
+    print(f"{written.path}: read it before you run it; each line says what was seen")
+    if written.questions:
+        print(f"to be answered first, in that file: {', '.join(written.questions)}")
+    print(written.command)
+
+
 def _compare(config: DictConfig, context: Context) -> None:
     from tt_hydra.pipeline.compare import CompareSettings, compare  # noqa: PLC0415
     from tt_hydra.report.compare import comparison_table  # noqa: PLC0415
@@ -184,6 +203,7 @@ EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] 
     "store": _store,
     "export": _export,
     "compare": _compare,
+    "init": _init,
     "versions": _versions,
 }
 

@@ -7,11 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 
 from tt_hydra.train.rank import by_torchrun, end_with, follow, is_follower
 
@@ -19,6 +20,8 @@ TERMINATED = 143
 """Exit status after SIGTERM."""
 GRID = "TT_HYDRA_GRID"
 """Environment variable with the process id of the grid that started this process for one of its jobs."""
+WORKER = "TT_HYDRA_WORKER"
+"""Environment variable with the number of a process that helps another with its study."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -60,6 +63,46 @@ def run_job(command: Sequence[str]) -> int:
     if stop is not None:
         raise stop
     return status
+
+
+class Helpers:
+    """Processes that run this process's command line beside it while a ``with`` block lasts; its clean end waits for theirs.
+
+    They end if this process is killed. Ctrl-C and SIGTERM are handed on to them.
+
+    Args:
+        count: how many.
+        more: words after those of the command line.
+        folder: where what they say is kept.
+    """
+
+    def __init__(self, count: int, more: Sequence[str], folder: Path) -> None:
+        self._command = [sys.executable, "-m", "tt_hydra", *sys.argv[1:], *more]
+        self._logs = [folder / f"worker_{number}.log" for number in range(1, count + 1)]
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Helpers:
+        for number, path in enumerate(self._logs, start=1):
+            environment = {**os.environ, GRID: str(os.getpid()), WORKER: str(number)}
+            with path.open("ab") as log:
+                self._children.append(subprocess.Popen(self._command, env=environment, stdout=log, stderr=log, process_group=0))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self._stop(error)
+        try:
+            for child in self._children:
+                child.wait()
+        except KeyboardInterrupt as interrupt:
+            self._stop(interrupt)
+            for child in self._children:
+                child.wait()
+            raise
+
+    def _stop(self, error: BaseException) -> None:
+        for child in self._children:
+            child.send_signal(signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
 
 
 def quieten_follower() -> None:

@@ -49,7 +49,7 @@ def runs(monkeypatch):
     """The settings that the pipeline was called with; it does nothing but write figures."""
     seen = []
 
-    def run(settings, command="", changed=None):
+    def run(settings, command="", changed=None, watch=None):
         seen.append(SimpleNamespace(settings=settings, command=command, changed=changed))
         return SimpleNamespace(run_dir=settings.runtime.run_dir, metrics={"test/model/recall@10": 0.125, "search/p50_ms": 0.5}, stages={})
 
@@ -102,8 +102,7 @@ def test_mistakes_are_refused_before_a_folder_is_made(line, runs, capsys, tmp_pa
         "  trian.max_epochs: is no key; did you mean 'train.max_epochs'?",
         "error: train.max_epochs must be at least 0, got -1",
         "error: tie: is true, but the sides differ (Bert, Mlp); set tie=auto, or the same tower for both",
-        f"error: 'chek' is no command; did you mean 'check'? Commands: {', '.join(COMMANDS)}. "
-        "A setting is written KEY=VALUE.",
+        f"error: 'chek' is no command; did you mean 'check'? Commands: {', '.join(COMMANDS)}. A setting is written KEY=VALUE.",
     ]
 
 
@@ -134,7 +133,7 @@ def test_numbers_out_of_range_are_refused(override, message, line, runs, capsys)
 
 
 def test_errors_of_the_work_are_one_line(line, monkeypatch, capsys):
-    def refuse(settings, command="", changed=None):
+    def refuse(settings, command="", changed=None, watch=None):
         raise DataError("events.csv, line 7: seven columns instead of eight")
 
     monkeypatch.setattr(tt_hydra.pipeline.run, "run", refuse)
@@ -150,7 +149,7 @@ def test_errors_of_the_work_are_one_line(line, monkeypatch, capsys):
 
 
 def test_faults_of_ours_keep_their_traceback(line, monkeypatch):
-    def fail(settings, command="", changed=None):
+    def fail(settings, command="", changed=None, watch=None):
         raise ZeroDivisionError
 
     monkeypatch.setattr(tt_hydra.pipeline.run, "run", fail)
@@ -161,7 +160,7 @@ def test_faults_of_ours_keep_their_traceback(line, monkeypatch):
 
 @pytest.mark.parametrize("how", ["plain", "lightning"])
 def test_an_interruption_says_how_to_go_on(how, line, monkeypatch, capsys):
-    def interrupted(settings, command="", changed=None):
+    def interrupted(settings, command="", changed=None, watch=None):
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt:
@@ -197,7 +196,7 @@ def test_a_job_of_a_grid_that_cannot_work_leaves_the_others_alone(line, runs, ca
 
 
 def test_a_job_of_a_grid_that_is_refused_while_it_works(line, monkeypatch, capsys):
-    def run(settings, command="", changed=None):
+    def run(settings, command="", changed=None, watch=None):
         if type(settings.index).__name__ == "Hnsw":
             raise IndexSpecError("no graph today")
         return SimpleNamespace(run_dir=settings.runtime.run_dir, metrics={}, stages={})

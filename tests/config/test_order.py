@@ -55,5 +55,5 @@ def test_outputs_follow_the_environment(look, monkeypatch):
 
 
 def test_check_takes_what_run_takes(look):
-    overrides = ("tower=bert", "index=hnsw", "data=beir", "experiment=debug")
+    overrides = ("tower=bert", "index=hnsw", "data=beir", "experiment=debug", "sweep.name=mine")
     assert look(*overrides, command="check").spec == look(*overrides).spec

@@ -14,11 +14,15 @@ from tt_hydra.config.build import build
 from tt_hydra.config.check import check
 from tt_hydra.config.commands import COMMANDS
 from tt_hydra.config.compose import compose, make_loader
+from tt_hydra.index.auto import Auto
+from tt_hydra.index.budget import Budget
 from tt_hydra.negatives.in_batch import InBatch
 from tt_hydra.negatives.mined import Mined
 from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.pipeline.stage import index as indexing
 from tt_hydra.pipeline.stage import table
 from tt_hydra.pipeline.stage.table import ALWAYS_RUN, STAGES, all_nodes, key_of, keyed_nodes
+from tt_hydra.quantization.none import NoQuantization
 
 CHAIN = ("prepare", "train", "embed", "index", "evaluate")
 TOWERS = [
@@ -52,6 +56,7 @@ READERS = {
     "budget": {"evaluate"},
     "runtime": set(),
     "logger": set(),
+    "sweep": set(),
 }
 """Which stages read a node, written down from the design, not from the table under test."""
 
@@ -99,6 +104,17 @@ def test_every_leaf_changes_the_keys_of_its_stages_and_of_those_after_them(setti
     found = {path: {stage for stage, key in keys(altered(settings, path)).items() if key != before[stage]} for path in leaves(settings)}
     assert len(found) > 60, "the premise is that all leaves are visited"
     assert found == {path: expected(path) for path in found}
+
+
+def test_an_index_that_is_found_by_measuring_depends_on_the_budget_and_the_machine(settings: RunSettings) -> None:
+    found = dataclasses.replace(settings, index=Auto(), quantization=NoQuantization())
+
+    def key(of: RunSettings, **machine: Any) -> str:
+        return key_of("index", of, {"embed": "e"}, {**indexing.resolved(of), **machine})
+
+    tight = dataclasses.replace(found, budget=Budget(bytes_per_item=64))
+    assert len({key(found), key(tight), key(found, cpu="another"), key(dataclasses.replace(found, index=Auto(queries=50)))}) == 4
+    assert key(settings) == key(dataclasses.replace(settings, budget=tight.budget)), "a fixed index depends on neither"
 
 
 def test_every_root_node_belongs_to_a_stage_or_to_runtime() -> None:

@@ -47,6 +47,14 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file that is the old one or the new one, never half of one."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    _sync(unfinished)
+    unfinished.replace(path)
+
+
 def sync_tree(folder: Path) -> None:
     """Forces every file and every folder under ``folder``, itself included, to the disk."""
     for parent, _, names in os.walk(folder, topdown=False):

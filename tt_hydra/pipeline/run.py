@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 
 from tt_hydra.artifact.files import write_json
 from tt_hydra.artifact.store import Store
+from tt_hydra.contracts import Watch
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError
 from tt_hydra.index.check import check_pair, check_prefix
@@ -43,39 +44,49 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run left: ``metrics`` are those of ``metrics.json``."""
+    """What a run left: ``metrics`` are those of ``metrics.json``, ``curve`` the validation figure that chose the epoch, after each."""
 
     run_dir: Path
     metrics: Mapping[str, float]
     stages: Mapping[str, StageRecord]
+    curve: Sequence[float] = ()
 
 
-def run(settings: RunSettings, command: str = "", changed: Mapping[str, tuple[Any, Any]] | None = None) -> RunResult:
+def run(
+    settings: RunSettings, command: str = "", changed: Mapping[str, tuple[Any, Any]] | None = None, watch: Watch | None = None
+) -> RunResult:
     """Goes through all stages; writes ``metrics.json``, ``per_query_<part>.parquet``, ``bundle/`` and ``report.html`` for the run.
 
     Args:
         settings: everything that can be told.
         command: the command line, for the report.
         changed: settings that differ from the defaults, for the report.
+        watch: told the validation figure of each epoch that is trained now; may end the training.
+
+    Raises:
+        Pruned: ``watch`` ended the training.
     """
     settings = replace(settings, train=replace(settings.train, num_nodes=nodes(settings.train.devices, settings.train.num_nodes)))
     threads = settings.runtime.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     keep_freed_memory()
     with index_threads(threads), Store(settings.runtime.outputs / "store") as store:
-        session = Session(store, settings)
+        session = Session(store, settings, watch)
         folders, dataset, towers = _stages(session)
         metrics = _metrics(session, folders)
         started = time.perf_counter()
-        bundle(settings, folders, dataset, towers, resolve_compute(settings, dataset).precision, metrics)
         story = Story(command=command, changed=changed or {}, warnings=_warnings(settings, dataset, metrics))
-        report(settings, folders, dataset, metrics, story)
+        if settings.runtime.bundle:
+            bundle(settings, folders, dataset, towers, resolve_compute(settings, dataset).precision, metrics)
+        if settings.runtime.report:
+            report(settings, folders, dataset, metrics, story)
         evaluation.copy_per_query(folders.evaluate, settings.runtime.run_dir)
+        indexing.copy_frontier(folders.index, settings.runtime.run_dir)
         metrics |= {"stage/report/seconds": time.perf_counter() - started, "stage/report/reused": 0.0}
     write_json(settings.runtime.run_dir / "metrics.json", dict(sorted(metrics.items())))
     if settings.runtime.set_latest:
         point_latest(settings.runtime.outputs / "run" / "latest", settings.runtime.run_dir)
-    return RunResult(settings.runtime.run_dir, metrics, session.records)
+    return RunResult(settings.runtime.run_dir, metrics, session.records, _curve(settings, folders))
 
 
 def _stages(session: Session) -> tuple[Folders, Dataset, TwoTower | None]:
@@ -99,7 +110,10 @@ def _stages(session: Session) -> tuple[Folders, Dataset, TwoTower | None]:
     if towers is not None:
         embedding.recall_item_text(towers, embedded)
     indexed = session.stage(
-        "index", {}, _title(settings.index, settings.quantization), lambda folder: indexing.index(settings, embedded, folder)
+        "index",
+        indexing.resolved(settings),
+        _title(settings.index, settings.quantization),
+        lambda folder: indexing.index(settings, embedded, folder),
     )
     evaluated = _evaluate(session, dataset, towers, embedded, indexed)
     return Folders(prepared, trained, embedded, indexed, evaluated), dataset, towers
@@ -111,7 +125,7 @@ def _train(session: Session, dataset: Dataset, towers: TwoTower) -> Path:
     compute = resolve_compute(settings, dataset)
     title = _title(settings.query_tower or settings.tower, settings.item_tower or settings.tower, settings.loss, settings.negatives)
     return session.stage(
-        "train", resolved_nodes(settings, compute), title, lambda folder: train(settings, dataset, towers, compute, folder)
+        "train", resolved_nodes(settings, compute), title, lambda folder: train(settings, dataset, towers, compute, folder, session.watch)
     )
 
 
@@ -177,6 +191,12 @@ def _metrics(session: Session, folders: Folders) -> dict[str, float]:
         summary = TrainingSummary.load(folders.train)
         metrics |= {"train/examples_per_s": summary.examples_per_s, "train/epochs": float(summary.epochs)}
     return metrics
+
+
+def _curve(settings: RunSettings, folders: Folders) -> list[float]:
+    points = [] if folders.train is None else TrainingSummary.load(folders.train).curves
+    key = f"valid/model/{settings.train.monitor}"
+    return [point[key] for point in points if key in point]
 
 
 def _warnings(settings: RunSettings, dataset: Dataset, metrics: Mapping[str, float]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tt_hydra.artifact.store import Store, read_record
+from tt_hydra.contracts import Watch
 from tt_hydra.pipeline.announce import announce, hear
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.table import key_of
@@ -37,6 +38,7 @@ class Session:
 
     store: Store
     settings: RunSettings
+    watch: Watch | None = None
     keys: dict[str, str] = field(default_factory=dict)
     records: dict[str, StageRecord] = field(default_factory=dict)
 

@@ -9,7 +9,9 @@ from typing import Literal
 from tt_hydra.contracts import Curriculum, Loss, Metric, NegativeSampler, Pooling, ScreenSpec, Teacher, Temperature
 from tt_hydra.data.tables import Source
 from tt_hydra.errors import ConfigError
-from tt_hydra.index.check import IndexSpec, Quantization
+from tt_hydra.index.budget import Budget
+from tt_hydra.index.check import AnyIndex, Quantization
+from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.tower.spec import TowerSpec
 from tt_hydra.train.loggers import LoggerSpec
 from tt_hydra.train.optimizer import OptimizerSpec
@@ -28,32 +30,19 @@ class EvaluateSettings:
         resamples: bootstrap resamples of the confidence intervals.
         latency_queries: single queries timed for the latency percentiles.
         examples: queries shown with their results in the report.
+        parts: which parts are measured; a trial of a sweep measures ``valid`` alone.
     """
 
     exclude_seen: bool = True
     resamples: int = 1000
     latency_queries: int = 1000
     examples: int = 5
+    parts: tuple[Literal["valid", "test"], ...] = ("valid", "test")
 
     def __post_init__(self) -> None:
+        if not self.parts or len(set(self.parts)) < len(self.parts):
+            raise ConfigError(f"evaluate.parts must be one part or two different ones, got {list(self.parts)}")
         _at_least("evaluate", self, resamples=1, latency_queries=1, examples=0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Budget:
-    """What the index may cost at most, and the recall it must keep; null leaves a limit out.
-
-    Attributes:
-        latency_p99_ms: 99th percentile of single-query search time, one thread, milliseconds.
-        bytes_per_item: size of the index files per item.
-        build_s: seconds to build the index.
-        recall_vs_exact: recall@10 against exact search.
-    """
-
-    latency_p99_ms: float | None = None
-    bytes_per_item: float | None = None
-    build_s: float | None = None
-    recall_vs_exact: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +56,8 @@ class Runtime:
         threads: CPU threads of torch and FAISS; null leaves them to the libraries.
         embed_batch_size: rows that are embedded at once outside of training steps.
         progress_bar: whether training draws a progress bar.
+        bundle: whether the run leaves a bundle.
+        report: whether the run leaves a report.
         allow_targets: module prefixes of components of your own (``my_package.``).
     """
 
@@ -76,6 +67,8 @@ class Runtime:
     threads: int | None = None
     embed_batch_size: int = 256
     progress_bar: bool = True
+    bundle: bool = True
+    report: bool = True
     allow_targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -104,13 +97,14 @@ class RunSettings:
     screen: ScreenSpec
     teacher: Teacher
     temperature: Temperature
-    index: IndexSpec
+    index: AnyIndex
     quantization: Quantization
     optimizer: OptimizerSpec
     train: TrainSettings = field(default_factory=TrainSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     budget: Budget = field(default_factory=Budget)
     logger: LoggerSpec | None = None
+    sweep: SweepSettings | None = None
     runtime: Runtime
 
     def __post_init__(self) -> None:

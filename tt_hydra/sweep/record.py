@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from tt_hydra.contracts import OperatingPoint
+from tt_hydra.sweep.objective import Direction
 
-Direction = Literal["maximize", "minimize"]
 State = Literal["running", "complete", "pruned", "failed"]
 
 

@@ -22,9 +22,9 @@ from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
 
-from tt_hydra.contracts import FittedSampler, Teacher
+from tt_hydra.contracts import FittedSampler, Teacher, Watch
 from tt_hydra.data.dataset import Dataset
-from tt_hydra.errors import ConfigError, interruption
+from tt_hydra.errors import ConfigError, Pruned, interruption
 from tt_hydra.index.build import build_index
 from tt_hydra.negatives.mined import FittedMined
 from tt_hydra.quantization.none import NoQuantization
@@ -75,11 +75,12 @@ class TrainingJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reporting:
-    """Where the progress of a training is shown; changes nothing of its result."""
+    """Where the progress of a training is shown; changes nothing of its result. ``watch`` may end it without one."""
 
     folder: Path
     logger: LoggerSpec | None = None
     progress_bar: bool = True
+    watch: Watch | None = None
 
 
 def fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
@@ -101,8 +102,10 @@ def _fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
         return
     job.dataset.require_training_pairs()
     _require_shares(job)
-    selection = _selection(job, folder)
+    selection = _selection(job, folder, reporting.watch)
     _train(job, folder, selection, reporting)
+    if selection.pruned:
+        raise Pruned(f"the training was ended after {len(selection.curves)} epochs as not worth going on")
     if not is_follower():
         shutil.copyfile(selection.best_path, folder / WEIGHTS)
         _summary(job, selection.curves, selection.best_epoch).save(folder)
@@ -119,7 +122,7 @@ def load_weights(towers: TwoTower, path: Path) -> None:
     towers.load_state_dict(load_file(path))
 
 
-def _selection(job: TrainingJob, folder: Path) -> Selection:
+def _selection(job: TrainingJob, folder: Path, watch: Watch | None) -> Selection:
     validate = None
     if len(job.dataset.eval_part("valid").query_rows):
         validate = partial(
@@ -129,7 +132,7 @@ def _selection(job: TrainingJob, folder: Path) -> Selection:
             batch_size=job.eval_batch_size,
             precision=job.precision,
         )
-    return Selection(folder, validate, f"valid/model/{job.settings.monitor}", job.settings.patience)
+    return Selection(folder, validate, f"valid/model/{job.settings.monitor}", job.settings.patience, watch)
 
 
 def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Reporting) -> None:

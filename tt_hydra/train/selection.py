@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
+from tt_hydra.contracts import Watch
 from tt_hydra.errors import ConfigError
 from tt_hydra.tower.lora import plain_state
 from tt_hydra.tower.two_tower import TwoTower
@@ -49,13 +50,16 @@ class Selection(pl.Callback):
         validate: gives the validation figures of the towers; None where there are no validation queries, then the last epoch is kept.
         monitor: which of these figures chooses.
         patience: epochs without a rise after which training stops; None for no stop.
+        watch: told each figure that chooses; may end the training. The same on every rank, asked on the first alone.
     """
 
-    def __init__(self, folder: Path, validate: Validate | None, monitor: str, patience: int | None) -> None:
+    def __init__(self, folder: Path, validate: Validate | None, monitor: str, patience: int | None, watch: Watch | None = None) -> None:
         self.folder = folder
         self._validate = validate
         self._monitor = monitor
         self._patience = patience
+        self._watch = watch
+        self.pruned = False
         self._started = time.perf_counter()
         self.curves: list[CurvePoint] = []
         self.best_value = -math.inf
@@ -97,6 +101,7 @@ class Selection(pl.Callback):
         for point in self.curves:
             figures = {name if "/" in name else f"train/{name}": value for name, value in point.items() if name not in WHEN}
             pl_module.write_figures({**figures, "epoch": point["epoch"]}, int(point["step"]) - 1)
+            self._ask(trainer, point)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the epoch's clock."""
@@ -118,6 +123,14 @@ class Selection(pl.Callback):
         self._forget_worse(trainer)
         trainer.should_stop = trainer.should_stop or self.stopped
         logger.info(_line(self.curves[-1], self._monitor))
+        if self._watch is not None and trainer.strategy.broadcast(self._ask(trainer, self.curves[-1])):
+            self.pruned = trainer.should_stop = True
+
+    def _ask(self, trainer: pl.Trainer, point: CurvePoint) -> bool:
+        """Tells whoever watches; whether the training shall end."""
+        if self._watch is None or self._monitor not in point or not trainer.is_global_zero:
+            return False
+        return self._watch(int(point["epoch"]) + 1, point[self._monitor])
 
     def _select(self, trainer: pl.Trainer, towers: TwoTower, figures: dict[str, float]) -> None:
         value = figures.get(self._monitor, float(trainer.current_epoch))

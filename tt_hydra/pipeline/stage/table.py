@@ -11,6 +11,7 @@ from typing import Any
 
 from tt_hydra.artifact.keys import own_code, stage_key
 from tt_hydra.component import spec_of
+from tt_hydra.index.auto import Auto
 from tt_hydra.pipeline.settings import RunSettings
 
 
@@ -93,7 +94,10 @@ STAGES: Mapping[str, Stage] = {
 MINING_CODE, MINING_LIBRARIES = ("tt_hydra.index", "tt_hydra.quantization"), ("faiss-cpu",)
 """What a training depends on besides, where its negatives are searched in an index of their own."""
 
-ALWAYS_RUN = ("logger", "runtime")
+TUNING_CODE = ("tt_hydra.metrics", "tt_hydra.pipeline.stage.tuning")
+"""What an index depends on besides, where it is found by measuring."""
+
+ALWAYS_RUN = ("logger", "runtime", "sweep")
 """Root nodes that enter no key: where output goes and how loudly, never what it is."""
 
 
@@ -109,8 +113,9 @@ def key_of(stage: str, settings: RunSettings, inputs: Mapping[str, str], resolve
     entry = STAGES[stage]
     values = {node: _plain(attrgetter(node)(settings)) for node in entry.nodes if node not in resolved}
     own = own_code(attrgetter(node)(settings) for node in entry.nodes)
+    tunes = stage == "index" and isinstance(settings.index, Auto)
     mines = "negatives" in entry.nodes and hasattr(settings.negatives, "index")
-    code, libraries = (*entry.code, *own, *(MINING_CODE if mines else ())), (*entry.libraries, *(MINING_LIBRARIES if mines else ()))
+    code, libraries = (*entry.code, *own, *(MINING_CODE if mines else ()), *(TUNING_CODE if tunes else ())), (*entry.libraries, *(MINING_LIBRARIES if mines else ()))
     return stage_key(stage, {**values, **resolved}, [inputs[name] for name in entry.inputs], code, libraries)
 
 

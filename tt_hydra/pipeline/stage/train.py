@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tt_hydra.contracts import Watch
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.resolved import Compute
@@ -15,8 +16,12 @@ from tt_hydra.train.initial import initialise
 from tt_hydra.train.module import Objective
 
 
-def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Compute, folder: Path) -> None:
-    """Trains untrained towers on a tokenized data set under ``folder``, or goes on with what an interrupted run left there."""
+def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Compute, folder: Path, watch: Watch | None = None) -> None:
+    """Trains untrained towers on a tokenized data set under ``folder``, or goes on with what an interrupted run left there.
+
+    Raises:
+        Pruned: ``watch`` ended the training.
+    """
     if settings.train.init_from is not None:
         initialise(towers, Path(settings.train.init_from), dataset.featurizer)
     job = TrainingJob(
@@ -38,7 +43,8 @@ def train(settings: RunSettings, dataset: Dataset, towers: TwoTower, compute: Co
         exclude_seen=settings.evaluate.exclude_seen,
         eval_batch_size=settings.runtime.embed_batch_size,
     )
-    reporting = Reporting(folder=settings.runtime.run_dir, logger=settings.logger, progress_bar=settings.runtime.progress_bar)
+    runtime = settings.runtime
+    reporting = Reporting(folder=runtime.run_dir, logger=settings.logger, progress_bar=runtime.progress_bar, watch=watch)
     with training(towers, settings.seed):
         align(job, folder)
         fit(job, folder, reporting)

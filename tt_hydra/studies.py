@@ -1,0 +1,259 @@
+"""A ``--multirun`` that is a study: from the command line to trials, each of which is a run like any other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from tt_hydra.artifact.files import replace_text
+from tt_hydra.commands import checked
+from tt_hydra.config import space as spaces
+from tt_hydra.config.arguments import quote
+from tt_hydra.config.build import build
+from tt_hydra.config.compose import compose
+from tt_hydra.config.environment import environment
+from tt_hydra.config.examples import common, compositions, examples
+from tt_hydra.config.overlay import overlay
+from tt_hydra.config.problems import Problem, refuse
+from tt_hydra.errors import TTHydraError
+from tt_hydra.process import WORKER, Helpers
+from tt_hydra.sweep.settings import SweepSettings
+from tt_hydra.sweep.space import Space
+
+if TYPE_CHECKING:
+    from tt_hydra.sweep.record import StudyRecord, TrialRecord
+    from tt_hydra.sweep.study import Job, Outcome
+
+logger = logging.getLogger(__name__)
+
+ALWAYS = ("evaluate.parts=[valid]",)
+"""What every trial is told: the test part is nobody's before the end."""
+USUALLY = ("runtime.bundle=false", "runtime.report=false", "runtime.progress_bar=false")
+"""What a trial is told unless the command line says otherwise: nobody looks at more of it than its figures."""
+N_TRIALS = 20
+"""Trials of a study that is told no limit."""
+BEST = "best"
+"""Folder and overlay of the winner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A study as the command line describes it.
+
+    Attributes:
+        space: what is searched.
+        shared: overrides of all trials.
+        node: the ``sweep`` node.
+    """
+
+    space: Space
+    shared: tuple[str, ...]
+    node: Mapping[str, Any]
+
+    @property
+    def settings(self) -> SweepSettings:
+        """How it searches."""
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in self.node.items()}
+        return SweepSettings(**values)
+
+
+def is_study(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> bool:
+    """Whether what ``--multirun`` was told is a study rather than a grid: it names a space, or a sweep, or how many trials."""
+    if command not in ("run", "check"):
+        return False
+    if spaces.names_a_study(loader, overrides):
+        return True
+    line = spaces.sort(loader, overrides)
+    config, problems = compose(loader, command, [*line.own, *line.fixed])
+    return not problems and bool(config.sweep.space)
+
+
+def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[Search, list[Problem]]:
+    """The study of a command line, and everything that is wrong with it.
+
+    Args:
+        loader: where options are looked up.
+        command: name of the primary config.
+        overrides: as on the command line.
+    """
+    line = spaces.sort(loader, overrides)
+    config, problems = _composed(loader, command, [*line.own, *line.fixed])
+    if problems:
+        return Search(Space(()), tuple(line.fixed), {}), [*line.problems, *problems]
+    node: dict[str, Any] = OmegaConf.to_container(config.sweep, resolve=True)  # type: ignore[assignment]
+    shared = (*(str(each) for each in node.get("fixed") or ()), *line.fixed)
+    config, problems = _composed(loader, command, [*line.own, *shared])
+    if problems:
+        return Search(Space(()), shared, node), [*line.problems, *problems]
+    space, problems = spaces.space_of(loader, node.get("space") or {}, line, config)
+    points = examples(space)
+    problems += compositions(loader, command, [*line.own, *shared], points)
+    if not problems:
+        checks = [checked(compose(loader, command, [*line.own, *shared, *point])[0], command, ".") for point in points]
+        problems = common(checks)
+        if not any(not problem.warning for problem in problems):
+            sound = next((each for each in checks if not each.errors), None)
+            if sound is not None:
+                build(sound, object)
+    return Search(space, shared, node), list(dict.fromkeys(problems))
+
+
+def _composed(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[DictConfig, list[Problem]]:
+    """A configuration with Hydra's own node, which knows the option of each group."""
+    config, problems = compose(loader, command, overrides)
+    if problems:
+        return config, problems
+    return loader.load_configuration(command, list(overrides), run_mode=RunMode.RUN, from_shell=False), []
+
+
+def sweep(launcher: Launcher, loader: ConfigLoaderImpl, config: DictConfig, arguments: Sequence[str]) -> StudyRecord | None:
+    """Runs a study to its end, or goes on with one; with ``check`` it only says what would be searched.
+
+    Args:
+        launcher: runs the jobs of a ``--multirun``.
+        loader: where options are looked up.
+        config: what Hydra composed without what is searched.
+        arguments: overrides of the command line, Hydra's own included.
+
+    Raises:
+        ConfigError: it cannot work, or is another study than that of the same name.
+        TTHydraError: no trial came to an end.
+    """
+    command = str(config.hydra.job.config_name)
+    search, problems = search_of(loader, command, arguments)
+    refuse(problems)
+    if command != "run":
+        print("\n".join([*(f"{each.name:32} {each.domain}" for each in search.space.parameters), "ok"]))
+        return None
+    return _Session(launcher, loader, config, search).run()
+
+
+class _Session:
+    """One process's way through a study."""
+
+    def __init__(self, launcher: Launcher, loader: ConfigLoaderImpl, config: DictConfig, search: Search) -> None:
+        from tt_hydra.sweep.study import Driver, Plan  # noqa: PLC0415  # loads Optuna
+
+        self._launcher = launcher
+        self._loader = loader
+        self._shared = search.shared
+        self._settings = search.settings
+        self._folder = Path(config.hydra.sweep.dir).absolute()
+        self._helps = WORKER in os.environ
+        n_trials = config.hydra.sweeper.n_trials
+        own_folders = [str(source.path) for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
+        self._driver = Driver(
+            Plan(
+                settings=self._settings,
+                space=search.space,
+                folder=self._folder,
+                n_trials=N_TRIALS if n_trials is None and self._settings.minutes is None else n_trials,
+                seed=int(config.seed) if self._settings.seed is None else self._settings.seed,
+                shared=search.shared,
+                program=("python", "-m", "tt_hydra", *(f"--config-dir={folder}" for folder in own_folders)),
+                command=" ".join(["python -m tt_hydra", *sys.argv[1:]]),
+            )
+        )
+        self._listeners: list[Callable[[StudyRecord], None]] = [self._write_best]
+
+    def run(self) -> StudyRecord:
+        """Works on the study until it ends; the process that a person started also runs the winner in full."""
+        again = [f"sweep.name={quote(self._settings.name)}", f"hydra.sweep.dir={quote(str(self._folder))}"]
+        try:
+            with Helpers(0 if self._helps else self._settings.workers - 1, again, self._folder):
+                self._driver.work(self._run_trial, self._changed)
+            record = self._driver.record()
+            if not self._helps and record.stopped:
+                self._conclude(record)
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(again[0])
+            raise
+        return record
+
+    def _run_trial(self, job: Job) -> Outcome:
+        from tt_hydra.index.budget import Budget  # noqa: PLC0415
+        from tt_hydra.pipeline.limits import excess  # noqa: PLC0415
+        from tt_hydra.sweep.current import TRIAL, in_trial  # noqa: PLC0415
+        from tt_hydra.sweep.study import Outcome  # noqa: PLC0415
+
+        with in_trial(job.watch), environment(TRIAL, job.environment):
+            done = self._launch([*USUALLY, *self._threads(), *self._shared, *job.overrides, *ALWAYS], job.number)
+        metrics: Mapping[str, float] = done.return_value
+        assert done.cfg is not None
+        return Outcome(metrics, excess(Budget(**done.cfg.budget), metrics))
+
+    def _threads(self) -> list[str]:
+        """Processes on one machine share its cores."""
+        workers = self._settings.workers
+        return [] if workers == 1 else [f"runtime.threads={max(1, (os.cpu_count() or 1) // workers)}"]
+
+    def _launch(self, overrides: Sequence[str], number: int, subdir: str = "") -> JobReturn:
+        moved = [f"hydra.sweep.dir={quote(str(self._folder))}", *([f"hydra.sweep.subdir={subdir}"] if subdir else [])]
+        (done,) = self._launcher.launch([[*overrides, *moved]], initial_job_idx=number)
+        return done
+
+    def _changed(self, record: StudyRecord) -> None:
+        for listener in self._listeners:
+            listener(record)
+
+    def _write_best(self, record: StudyRecord) -> None:
+        """Keeps the overlay of the best trial up to date, as a file and as an option of the group ``experiment``."""
+        best = _best(record)
+        if best is None:
+            return
+        figures = ", ".join(f"{key} {value:.4g}" for key, value in best.values.items())
+        use = f"python -m tt_hydra --config-dir {self._folder} experiment={BEST}"
+        content = overlay(
+            self._loader, [*self._shared, *best.overrides], [f"Trial {best.number} of {record.name}: {figures}", f"Example: {use}"]
+        )
+        for path in (self._folder / f"{BEST}.yaml", self._folder / "experiment" / f"{BEST}.yaml"):
+            if not path.exists() or path.read_text(encoding="utf-8") != content:
+                path.parent.mkdir(exist_ok=True)
+                replace_text(path, content)
+
+    def _conclude(self, record: StudyRecord) -> None:
+        """Says how it ended, and runs the winner in full."""
+        logger.info("the study ended: %s", record.stopped)
+        best = _best(record)
+        if best is None:
+            raise TTHydraError(_nothing(record))
+        if self._settings.final:
+            self._run_winner(best)
+        told = ", ".join(f"{key} {value:.4f}" for key, value in best.values.items())
+        print(f"best: trial {best.number}, {told}: {' '.join(best.overrides)}\n{best.command}\n{self._folder / f'{BEST}.yaml'}")
+
+    def _run_winner(self, best: TrialRecord) -> None:
+        folder = self._folder / BEST
+        words = [*self._shared, *best.overrides]
+        told = folder / ".hydra" / "overrides.yaml"
+        if (folder / "metrics.json").exists() and told.exists() and OmegaConf.load(told) == words:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        _ = self._launch(words, best.number, BEST).return_value
+
+
+def _best(record: StudyRecord) -> TrialRecord | None:
+    return next((trial for trial in record.trials if record.best and trial.number == record.best[0]), None)
+
+
+def _nothing(record: StudyRecord) -> str:
+    """Why a study has no winner."""
+    complete = [trial for trial in record.trials if trial.state == "complete"]
+    if not complete:
+        errors = [trial.error for trial in record.trials if trial.error]
+        return f"no trial of {record.name} was completed ({record.stopped})" + (f"; the last said: {errors[-1]}" if errors else "")
+    nearest = min(complete, key=lambda trial: sum(max(over, 0.0) for over in trial.constraints.values()))
+    passed = ", ".join(f"{name} by {over:.4g}" for name, over in nearest.constraints.items() if over > 0)
+    return f"no trial of {record.name} keeps the budget; trial {nearest.number} comes nearest and passes {passed}"

@@ -1,0 +1,351 @@
+"""Drives a study: proposes trials, has them run, remembers what came out. Any number of processes may drive one study together."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from tt_hydra.artifact.lock import FileLock
+from tt_hydra.contracts import OperatingPoint
+from tt_hydra.errors import ConfigError, Pruned, TTHydraError, interruption
+from tt_hydra.sweep import records
+from tt_hydra.sweep.earlier import learn
+from tt_hydra.sweep.prune import Pruning
+from tt_hydra.sweep.record import StudyRecord, TrialRecord
+from tt_hydra.sweep.records import ATTEMPTS, COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, RESTARTED, SAME_AS, WARM
+from tt_hydra.sweep.samplers import make_sampler, set_metric_names
+from tt_hydra.sweep.settings import SweepSettings
+from tt_hydra.sweep.space import Choice, Domain, Int, Space, Value
+from tt_hydra.sweep.storage import acquire, described, held, open_storage, quieten
+from tt_hydra.sweep.watching import MINUTES, PRUNING, Watching, find, to_environment
+
+logger = logging.getLogger(__name__)
+
+PLAN = "plan"
+"""Attribute of a study: what makes its trials comparable."""
+LOCKS = ".locks"
+MOST_ATTEMPTS = 5
+"""Processes that may die over one trial before it counts as failed."""
+STARTUP = 10
+"""Trials at random before a sampler learns."""
+UNKEYED = ("runtime.", "logger", "hydra.")
+"""Overrides that change nothing of what trials come to."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A study to be driven.
+
+    Attributes:
+        settings: how it searches.
+        space: what it searches.
+        folder: of the sweep; each trial has a folder in it, named by its number.
+        n_trials: how many trials it may have; None for no such limit.
+        seed: of the sampler.
+        shared: overrides that all trials run with.
+        program: words before the overrides in the command line of a trial.
+        command: the command line that started the study.
+        read_points: finds the operating points that a run left in its folder.
+    """
+
+    settings: SweepSettings
+    space: Space
+    folder: Path
+    n_trials: int | None
+    seed: int
+    shared: tuple[str, ...] = ()
+    program: tuple[str, ...] = ("python", "-m", "tt_hydra")
+    command: str = ""
+    read_points: Callable[[Path], Sequence[OperatingPoint]] = field(default=lambda folder: ())
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trial came to: its figures, and by how much it passes each limit (kept where not above zero)."""
+
+    metrics: Mapping[str, float]
+    constraints: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A trial to run.
+
+    Attributes:
+        number: its own.
+        overrides: of the trial, those that all share included.
+        watch: who follows its training.
+        environment: what a process of its own must know of it, see ``current.TRIAL``.
+    """
+
+    number: int
+    overrides: Sequence[str]
+    watch: Watching
+    environment: str
+
+
+RunTrial = Callable[[Job], Outcome]
+OnChange = Callable[[StudyRecord], None]
+
+
+class Driver:
+    """One process's part in a study.
+
+    Args:
+        plan: the study.
+
+    Raises:
+        ConfigError: a study of this name searches something else, or its storage cannot be opened.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._goals = plan.settings.goals
+        self._pruning = Pruning(plan.settings.pruner, plan.settings.prune_after, plan.settings.prune_factor)
+        self._points: dict[Path, Sequence[OperatingPoint]] = {}
+        quieten()
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        with self._gate():
+            self._study = self._open()
+
+    def work(self, run_trial: RunTrial, on_change: OnChange = lambda record: None) -> None:
+        """Runs trials until the study ends.
+
+        Args:
+            run_trial: runs one; raises ``Pruned`` or any other error.
+            on_change: told after each trial has begun or ended.
+
+        Raises:
+            ConfigError: no trial can have what the study aims at.
+        """
+        while (claim := self._claim()) is not None:
+            trial, lock = claim
+            try:
+                self._publish(on_change)
+                self._run(trial, run_trial)
+            finally:
+                lock.release()
+            self._publish(on_change)
+
+    def record(self) -> StudyRecord:
+        """The study as it stands."""
+        trials = self._records()
+        settings, plan = self.plan.settings, self.plan
+        return StudyRecord(
+            name=settings.name,
+            storage=described(settings.storage, plan.folder),
+            folder=plan.folder,
+            command=plan.command,
+            objectives=self._goals,
+            best=records.best_of(trials, self._goals),
+            trials=trials,
+            limits=self._limits(),
+            stopped="" if any(trial.state == "running" for trial in trials) else self._end(self._trials(), trials),
+        )
+
+    def busy(self) -> bool:
+        """Whether a process is at work on a trial."""
+        return any(trial.state == "running" for trial in self._records())
+
+    def _gate(self) -> Any:
+        return held(FileLock(self.plan.folder / LOCKS / "gate"))
+
+    def _publish(self, on_change: OnChange) -> None:
+        with held(FileLock(self.plan.folder / LOCKS / "publish")):
+            on_change(self.record())
+
+    def _open(self) -> optuna.Study:
+        settings = self.plan.settings
+        storage = open_storage(settings.storage, self.plan.folder)
+        study = optuna.create_study(study_name=settings.name, storage=storage, directions=list(self._goals.values()), load_if_exists=True)
+        mine = self._comparable()
+        theirs = study.user_attrs.get(PLAN)
+        if theirs is None:
+            set_metric_names(study, list(self._goals))
+            study.set_user_attr(PRUNING, asdict(self._pruning))
+            if settings.warm_start is not None:
+                learn(study, settings.warm_start, self.plan.space, mine)
+            study.set_user_attr(PLAN, mine)
+        elif theirs != mine:
+            what = ", ".join(name for name in mine if mine[name] != theirs.get(name))
+            raise ConfigError(
+                f"the study {settings.name!r} in {described(settings.storage, self.plan.folder)} has another {what}: give the command "
+                f"that it was started with, or another sweep.name (sweep.warm_start={self.plan.folder} learns from this one)"
+            )
+        study.set_user_attr(MINUTES, settings.minutes)
+        return study
+
+    def _comparable(self) -> dict[str, Any]:
+        """What two studies must share for their trials to be compared."""
+        shared = sorted(word for word in self.plan.shared if not word.lstrip("+~").startswith(UNKEYED))
+        return {"space": self.plan.space.fingerprint(), "objectives": dict(self._goals), "settings": shared}
+
+    def _trials(self) -> list[FrozenTrial]:
+        return [trial for trial in self._study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+
+    def _records(self) -> list[TrialRecord]:
+        return [records.record_of(trial, self._goals, self._alive(trial), self._read_points) for trial in self._trials()]
+
+    def _read_points(self, folder: Path) -> Sequence[OperatingPoint]:
+        if folder not in self._points:
+            self._points[folder] = self.plan.read_points(folder)
+        return self._points[folder]
+
+    def _lock(self, number: int) -> FileLock:
+        return FileLock(self.plan.folder / LOCKS / str(number))
+
+    def _alive(self, trial: FrozenTrial) -> bool:
+        """Whether some process is at work on a running trial; one on another machine, with a folder of its own, may be."""
+        if trial.state != TrialState.RUNNING:
+            return False
+        lock = self._lock(trial.number)
+        if not lock.path.exists():
+            return self._elsewhere(trial)
+        free = lock.try_shared()
+        lock.release()
+        return not free
+
+    def _elsewhere(self, trial: FrozenTrial) -> bool:
+        """Whether a trial without a lock is that of another machine: whoever begins one here does it behind the gate."""
+        return self.plan.settings.storage is not None and FOLDER in trial.user_attrs
+
+    def _claim(self) -> tuple[optuna.Trial, FileLock] | None:
+        """A trial that is this process's own: one whose process died, or a new one; None where the study has ended."""
+        with self._gate():
+            trials = self._trials()
+            ended = self._end(trials, self._records())
+            for dead in (trial for trial in trials if trial.state == TrialState.RUNNING and not self._alive(trial)):
+                claimed = self._take_over(dead) if not ended or self._full(trials) else None
+                if claimed is not None:
+                    return claimed
+            return None if ended else self._begin(len(trials))
+
+    def _take_over(self, dead: FrozenTrial) -> tuple[optuna.Trial, FileLock] | None:
+        lock, trial = self._lock(dead.number), find(self._study, dead.number)
+        if not lock.try_exclusive():
+            return None
+        attempts = int(dead.user_attrs.get(ATTEMPTS, 0)) + 1
+        if attempts > MOST_ATTEMPTS:
+            self._fail(trial, f"its process died {MOST_ATTEMPTS} times")
+            lock.release()
+            return None
+        trial.set_user_attr(ATTEMPTS, attempts)
+        trial.set_user_attr(RESTARTED, datetime.now().isoformat())
+        logger.info("trial %d was interrupted: going on with it", dead.number)
+        self._study.sampler = self._sampler(dead.number)
+        self._describe(find(self._study, dead.number))
+        return trial, lock
+
+    def _begin(self, number: int) -> tuple[optuna.Trial, FileLock]:
+        self._study.sampler = self._sampler(number)
+        trial = self._study.ask()
+        lock = self._lock(trial.number)
+        acquire(lock)
+        self._describe(trial)
+        return trial, lock
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        wanted = self.plan.n_trials
+        startup = STARTUP if wanted is None else min(STARTUP, max(4, wanted // 3))
+        return make_sampler(self.plan.settings.sampler, self.plan.seed, number, startup)
+
+    def _describe(self, trial: optuna.Trial) -> None:
+        values = self.plan.space.choose(lambda name, domain: _suggest(trial, name, domain))
+        overrides = self.plan.space.overrides(values)
+        trial.set_user_attr(FOLDER, str((self.plan.folder / str(trial.number)).absolute()))
+        trial.set_user_attr(OVERRIDES, overrides)
+        trial.set_user_attr(COMMAND, records.command_of(self.plan.program, [*self.plan.shared, *overrides]))
+
+    def _run(self, trial: optuna.Trial, run_trial: RunTrial) -> None:
+        settings = self.plan.settings
+        overrides = find(self._study, trial.number).user_attrs[OVERRIDES]
+        environment = to_environment(settings.storage, self.plan.folder, settings.name, trial.number)
+        job = Job(trial.number, overrides, Watching(self._study, trial, self._pruning, settings.minutes), environment)
+        try:
+            outcome = self._known(trial, overrides) or run_trial(job)
+            values = [outcome.metrics[key] for key in self._goals]
+        except Pruned:
+            self._study.tell(trial, state=TrialState.PRUNED)
+        except KeyError as error:
+            self._fail(trial, f"its run has no figure {error}")
+            raise ConfigError(
+                f"the runs have no figure {error} to aim at (sweep.objectives); valid/ figures need validation queries"
+            ) from error
+        except TTHydraError as error:
+            self._fail(trial, str(error))
+        except Exception as error:
+            if interruption(error) is not None:
+                raise
+            logger.exception("trial %d", trial.number)
+            self._fail(trial, f"{type(error).__name__}: {error}")
+        else:
+            self._complete(trial, outcome, values)
+
+    def _complete(self, trial: optuna.Trial, outcome: Outcome, values: Sequence[float]) -> None:
+        if not all(math.isfinite(value) for value in values):
+            self._fail(trial, f"figures that are no numbers: {dict(zip(self._goals, values, strict=True))}")
+            return
+        for key, over in outcome.constraints.items():
+            trial.set_constraint(key, over)
+        trial.set_user_attr(METRICS, dict(outcome.metrics))
+        self._study.tell(trial, list(values))
+
+    def _fail(self, trial: optuna.Trial, why: str) -> None:
+        logger.error("trial %d failed: %s", trial.number, why)
+        trial.set_user_attr(ERROR, why)
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def _known(self, trial: optuna.Trial, overrides: Sequence[str]) -> Outcome | None:
+        """What a trial of the same values came to: it is not run again."""
+        for other in self._trials():
+            if other.state == TrialState.COMPLETE and other.user_attrs.get(OVERRIDES) == list(overrides):
+                trial.set_user_attr(SAME_AS, other.number)
+                trial.set_user_attr(FOLDER, other.user_attrs[FOLDER])
+                logger.info("trial %d is the same as trial %d", trial.number, other.number)
+                return Outcome(other.user_attrs[METRICS], other.constraints)
+        return None
+
+    def _limits(self) -> str:
+        settings, told = self.plan.settings, []
+        told += [f"{self.plan.n_trials} trials"] if self.plan.n_trials is not None else []
+        told += [f"{settings.minutes:g} minutes"] if settings.minutes is not None else []
+        told += [f"{settings.patience} trials without a better one"] if settings.patience is not None else []
+        return ", ".join(told)
+
+    def _full(self, trials: Sequence[FrozenTrial]) -> bool:
+        return self.plan.n_trials is not None and len(_own(trials)) >= self.plan.n_trials
+
+    def _end(self, trials: Sequence[FrozenTrial], found: Sequence[TrialRecord]) -> str:
+        """Why no further trial is begun; empty where one is."""
+        settings, own = self.plan.settings, _own(trials)
+        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+        if len(failed) > settings.max_failures:
+            return f"{len(failed)} trials failed (sweep.max_failures={settings.max_failures}), the last: {failed[-1].user_attrs.get(ERROR)}"
+        if settings.minutes is not None and records.spent(own, datetime.now()) >= settings.minutes * 60:
+            return f"the time was up (sweep.minutes={settings.minutes:g})"
+        if settings.patience is not None and records.since_better(found, self._goals) >= settings.patience:
+            return f"{settings.patience} trials brought nothing better (sweep.patience)"
+        if self._full(trials):
+            return f"{self.plan.n_trials} trials"
+        tried = {tuple(trial.user_attrs[OVERRIDES]) for trial in trials if trial.state.is_finished() and OVERRIDES in trial.user_attrs}
+        return "the whole space has been tried" if len(tried) >= self.plan.space.size() else ""
+
+
+def _own(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if WARM not in trial.user_attrs]
+
+
+def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Value:
+    if isinstance(domain, Choice):
+        return str(trial.suggest_categorical(name, domain.options))
+    if isinstance(domain, Int):
+        return trial.suggest_int(name, domain.low, domain.high, log=domain.log, step=domain.step)
+    return trial.suggest_float(name, domain.low, domain.high, log=domain.log, step=domain.step)
