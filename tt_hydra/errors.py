@@ -27,9 +27,17 @@ class IndexSpecError(TTHydraError):
     """An index, a quantization or their pair that cannot be built on these vectors."""
 
 
+class BudgetError(TTHydraError):
+    """A budget that no index was found to keep."""
+
+
 class BundleError(TTHydraError):
     """A bundle that is incomplete, damaged or belongs to another model."""
 
 
 class StoreError(TTHydraError):
     """A stage store entry that cannot be read or written."""
+
+
+class Pruned(TTHydraError):
+    """A training that was ended because it was not worth going on."""
