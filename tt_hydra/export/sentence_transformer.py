@@ -23,6 +23,7 @@ from tt_hydra.pooling.max import MaxPooling
 from tt_hydra.pooling.mean import MeanPooling
 from tt_hydra.pooling.weighted_mean import WeightedMeanPooling
 from tt_hydra.tower.pretrained import PretrainedTokenizer
+from tt_hydra.tower.projection import Projection
 from tt_hydra.tower.side import SideTower
 from tt_hydra.tower.token_bag import TokenBag
 from tt_hydra.tower.token_vectors import TokenPieces
@@ -105,7 +106,7 @@ def _reasons(tower: SideTower, schema: SideSchema, tokenizer: Tokenizer) -> list
     if type(encoder.pool) not in poolings:
         known = ", ".join(_option(kind) for kind in poolings)
         found.append(f"pools by {_option(type(encoder.pool))}, which sentence-transformers has no module for here (it has {known})")
-    if tower.projection is not None and (tower.projection.mlp is not None or tower.projection.cross is not None):
+    if isinstance(tower.projection, Projection) and (tower.projection.mlp is not None or tower.projection.cross is not None):
         found.append("has hidden layers or crosses beside a linear map, which sentence-transformers has no module for")
     return found
 
@@ -176,7 +177,7 @@ def _chain(side: TextTower, lengths: Mapping[str, int], work: Path) -> list[Any]
         _save_encoder(side, side.encoder.encoder, work)
         chain = [modules.Transformer(str(work), **lengths), modules.Pooling(side.encoder.width, POOLINGS[type(side.encoder.pool)])]
         chain[0].model.config.name_or_path = ""
-    if side.tower.projection is not None:
+    if isinstance(side.tower.projection, Projection):
         linear = side.tower.projection.linear
         dense = modules.Dense(linear.in_features, linear.out_features, activation_function=nn.Identity())
         dense.linear.load_state_dict(linear.state_dict())

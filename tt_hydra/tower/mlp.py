@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tt_hydra.contracts import Pooling, Side, SideSchema, Tokenizer
 from tt_hydra.tower.pooled import HashedText, PooledHistory
-from tt_hydra.tower.spec import Activation, Head, HistoryEncoder, Layout, TextEncoder, require_positive
+from tt_hydra.tower.spec import Activation, Head, HistoryEncoder, Join, Layout, TextEncoder, require_positive
 from tt_hydra.tower.tokenizer import HashTokenizer
 
 
@@ -23,6 +23,9 @@ class Mlp:
         activation: between hidden layers.
         text_buckets: rows of the table of hashed words and trigrams.
         text_max_words: words of a text that are read.
+        join: ``project``: the features stand side by side and are projected; ``sum``: they are added up as they are, a history as the
+            items' own vectors pooled. Then a query with nothing but a history is the mean of what it took (item-to-item collaborative
+            filtering), and one with an id too is that of SVD++ (Koren 2008). Needs ``feature_dim`` to be the shared dimension.
     """
 
     feature_dim: int = 64
@@ -32,6 +35,7 @@ class Mlp:
     activation: Activation = "gelu"
     text_buckets: int = 16384
     text_max_words: int = 128
+    join: Join = "project"
 
     def __post_init__(self) -> None:
         require_positive(feature_dim=self.feature_dim, text_buckets=self.text_buckets, text_max_words=self.text_max_words)
@@ -40,7 +44,9 @@ class Mlp:
     @property
     def head(self) -> Head:
         """How the concatenated features are projected."""
-        return Head(hidden_dims=self.hidden_dims, dropout=self.dropout, layer_norm=self.layer_norm, activation=self.activation)
+        return Head(
+            hidden_dims=self.hidden_dims, dropout=self.dropout, layer_norm=self.layer_norm, activation=self.activation, join=self.join
+        )
 
     def tokenizer(self, side: Side, assets: Path | None = None) -> Tokenizer:
         """Hashed words and trigrams, the same on both sides."""
@@ -51,8 +57,8 @@ class Mlp:
         return HashedText(self.text_buckets, self.feature_dim, pooling)
 
     def history_encoder(self, items: Layout, pooling: Pooling) -> HistoryEncoder:
-        """Pooled item vectors, mapped to ``feature_dim`` by weights of the query side."""
-        return PooledHistory(items, self.feature_dim, pooling)
+        """Pooled item vectors, mapped to ``feature_dim`` by weights of the query side unless all is added up."""
+        return PooledHistory(items, None if self.join == "sum" else self.feature_dim, pooling)
 
     def notes(self, schema: SideSchema) -> list[str]:
         """Nothing."""

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from tt_hydra.errors import ConfigError
 from tt_hydra.tower.cross import CrossNetwork
 from tt_hydra.tower.spec import ACTIVATIONS, Head, Layout, width_of
 
@@ -24,7 +25,7 @@ class Projection(nn.Module):
     def __init__(self, layout: Layout, dim: int, head: Head) -> None:
         super().__init__()
         width = width_of(layout)
-        self.drop = nn.Dropout(head.dropout)
+        self.drop, self.width = nn.Dropout(head.dropout), width
         self.linear = nn.Linear(width, dim)
         self.mlp = _mlp(width, dim, head) if head.hidden_dims else None
         self.cross = None if head.cross is None else CrossNetwork(width, head.cross.layers, head.cross.rank)
@@ -51,6 +52,34 @@ class Projection(nn.Module):
         crossed = vectors if self.cross is None else self.cross(vectors)
         linear = cast(Tensor, self.linear(crossed))
         return linear if self.mlp is None else linear + self.mlp(crossed if self.stacked else vectors)
+
+
+class Sum(nn.Module):
+    """The parts of a concatenation added up, each of the output dimension; no weights.
+
+    Raises:
+        ConfigError: a part has another width.
+    """
+
+    def __init__(self, layout: Layout, dim: int, head: Head) -> None:
+        super().__init__()
+        wrong = sorted({block.width for block in layout} - {dim})
+        if wrong:
+            raise ConfigError(
+                f"tower.join=sum adds up features of width embedding_dim={dim}, but some have width {wrong[0]}: "
+                f"set tower.feature_dim={dim}, or tower.join=project"
+            )
+        self.drop = nn.Dropout(head.dropout)
+        self.width, self.dim = width_of(layout), dim
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """``(rows, width)`` becomes ``(rows, dim)``."""
+        return cast(Tensor, self.drop(vectors)).view(len(vectors), self.width // self.dim, self.dim).sum(dim=1)
+
+
+def joined_by(layout: Layout, dim: int, head: Head) -> Projection | Sum:
+    """What a head asks for."""
+    return Sum(layout, dim, head) if head.join == "sum" else Projection(layout, dim, head)
 
 
 def _mlp(width: int, dim: int, head: Head) -> nn.Sequential:

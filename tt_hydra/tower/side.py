@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tt_hydra.contracts import Features, History, Kind, Padded, SideSchema
 from tt_hydra.tower.features import FeatureEncoder
-from tt_hydra.tower.projection import Projection
+from tt_hydra.tower.projection import joined_by
 from tt_hydra.tower.spec import Head, HistoryEncoder, Layout
 
 
@@ -29,7 +29,7 @@ class SideTower(nn.Module):
         self.features, self.dim = features, dim
         self.history_names = [feature.name for feature in schema.of(Kind.HISTORY)]
         self.histories = nn.ModuleList(histories)
-        self.projection = None if _bare(schema, features, dim, head) else Projection(_layout(features, histories), dim, head)
+        self.projection = None if _bare(schema, features, dim, head) else joined_by(_layout(features, histories), dim, head)
 
     def forward(self, features: Features, texts: Tensor | None, encode_items: Callable[[Features], Tensor]) -> Tensor:
         """Vectors ``(rows, dim)``.
@@ -57,7 +57,7 @@ class SideTower(nn.Module):
         known = torch.cat([self.features.text(tokens).float()] * texts, dim=1)
         if self.projection is None:
             return known
-        unknown = known.new_zeros(len(known), self.projection.linear.in_features - known.shape[1])
+        unknown = known.new_zeros(len(known), self.projection.width - known.shape[1])
         return cast(Tensor, self.projection(torch.cat([known, unknown], dim=1)))
 
 

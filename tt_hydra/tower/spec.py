@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from tt_hydra.contracts import Padded, Pooling, Side, SideSchema, Tokenizer
 from tt_hydra.errors import ConfigError
 
 Activation = Literal["relu", "gelu", "silu", "tanh"]
+Join = Literal["project", "sum"]
+"""How a side's features become one vector: side by side through a projection, or added up as they are."""
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
@@ -62,6 +64,7 @@ class Head:
     layer_norm: bool = False
     activation: Activation = "gelu"
     cross: Cross | None = None
+    join: Join = "project"
 
     @property
     def linear(self) -> bool:
@@ -75,6 +78,13 @@ class Head:
             raise ConfigError(f"tower.dropout is {self.dropout}; it must be at least 0 and below 1")
         if self.activation not in ACTIVATIONS:
             raise ConfigError(f"tower.activation is {self.activation!r}; allowed: {', '.join(ACTIVATIONS)}")
+        if self.join not in get_args(Join):
+            raise ConfigError(f"tower.join is {self.join!r}; allowed: {', '.join(get_args(Join))}")
+        if self.join == "sum" and not self.linear:
+            raise ConfigError(
+                f"tower.join=sum adds up features without a projection, but tower.hidden_dims={list(self.hidden_dims)} are layers of one; "
+                "set tower.join=project, or tower.hidden_dims=[]"
+            )
 
 
 def require_positive(**values: int) -> None:
