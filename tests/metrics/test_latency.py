@@ -30,3 +30,36 @@ def test_warm_up_repeats_the_calls_when_there_are_few() -> None:
 def test_no_call_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         measure_latency(lambda number: number, 0)
+
+
+def _disturbed(monkeypatch, calls: set[int]) -> list[int]:
+    """A clock by which each call takes 1 ms, and 50 ms where the system interrupts it: the calls made first of all with these numbers."""
+    now, interruptions, made = [0], [0], []
+
+    def call(number: int) -> None:
+        interrupted = number in calls and number not in made
+        made.append(number)
+        interruptions[0] += interrupted
+        now[0] += 50_000_000 if interrupted else 1_000_000
+
+    monkeypatch.setattr(latency.time, "perf_counter_ns", lambda: now[0])
+    monkeypatch.setattr(latency, "_interruptions", lambda: interruptions[0])
+    made.append(-1)
+    result = measure_latency(call, 20, warm_up=0)
+    return [*made[1:], round(result.p99_ms)]
+
+
+def test_a_call_that_the_system_interrupted_is_timed_once_more(monkeypatch) -> None:
+    assert _disturbed(monkeypatch, {3, 7}) == [*range(20), 3, 7, 1]
+
+
+def test_where_the_system_always_interrupts_all_calls_count(monkeypatch) -> None:
+    now, interruptions = [0], [0]
+
+    def call(number: int) -> None:
+        interruptions[0] += 1
+        now[0] += (number + 1) * 1_000_000
+
+    monkeypatch.setattr(latency.time, "perf_counter_ns", lambda: now[0])
+    monkeypatch.setattr(latency, "_interruptions", lambda: interruptions[0])
+    assert measure_latency(call, 101, warm_up=0).p50_ms == pytest.approx(51)

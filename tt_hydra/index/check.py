@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from tt_hydra.errors import IndexSpecError
+from tt_hydra.index.auto import Auto
 from tt_hydra.index.factory import Factory
 from tt_hydra.index.flat import Flat
 from tt_hydra.index.hnsw import Hnsw
@@ -21,10 +22,12 @@ from tt_hydra.quantization.scalar import Scalar
 logger = logging.getLogger(__name__)
 
 IndexSpec = Flat | Ivf | Hnsw | Factory
+AnyIndex = IndexSpec | Auto
+"""An index, or the order to find one."""
 Quantization = NoQuantization | Fp16 | Int8 | Scalar | Pca | Pq | Opq | Binary
 
 
-def check_pair(spec: IndexSpec, quantization: Quantization, dim: int | None, size: int | None) -> None:
+def check_pair(spec: AnyIndex, quantization: Quantization, dim: int | None, size: int | None) -> None:
     """Checks that the pair can be built on ``size`` vectors of ``dim`` dimensions; None where that is not known yet.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import faiss
@@ -136,6 +136,11 @@ class FaissIndex:
         twin = copy.copy(self)
         twin._exhaustive = True
         return twin
+
+    def tuned(self, spec: IndexSpec, quantization: Quantization, params: Mapping[str, int]) -> FaissIndex:
+        """The same index with other defaults of its search parameters, and the spec that says them."""
+        header = replace(self._header, spec=spec, quantization=quantization, search_params=self._values(params))
+        return FaissIndex(self._index, header, self._vectors)
 
     def save(self, folder: Path) -> None:
         """Writes ``index.json`` and ``index.faiss`` under an existing folder; the vectors for rescoring are not among them."""

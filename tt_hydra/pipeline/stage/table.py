@@ -115,7 +115,10 @@ def key_of(stage: str, settings: RunSettings, inputs: Mapping[str, str], resolve
     own = own_code(attrgetter(node)(settings) for node in entry.nodes)
     tunes = stage == "index" and isinstance(settings.index, Auto)
     mines = "negatives" in entry.nodes and hasattr(settings.negatives, "index")
-    code, libraries = (*entry.code, *own, *(MINING_CODE if mines else ()), *(TUNING_CODE if tunes else ())), (*entry.libraries, *(MINING_LIBRARIES if mines else ()))
+    code, libraries = (
+        (*entry.code, *own, *(MINING_CODE if mines else ()), *(TUNING_CODE if tunes else ())),
+        (*entry.libraries, *(MINING_LIBRARIES if mines else ())),
+    )
     return stage_key(stage, {**values, **resolved}, [inputs[name] for name in entry.inputs], code, libraries)
 
 

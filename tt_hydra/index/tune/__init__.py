@@ -1,0 +1,1 @@
+"""The search for the best index under a budget."""

@@ -1,0 +1,94 @@
+"""What the search is given to judge an index by, and the index at one setting as it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tt_hydra.contracts import Estimate, FloatArray, SearchResult
+from tt_hydra.index.faiss_index import FaissIndex
+from tt_hydra.index.tune.candidates import Candidate
+
+
+class Timing(Protocol):
+    """Percentiles of single calls."""
+
+    @property
+    def p50_ms(self) -> float:
+        """Median."""
+
+    @property
+    def p95_ms(self) -> float:
+        """95th percentile."""
+
+    @property
+    def p99_ms(self) -> float:
+        """99th percentile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Query vectors ``(queries, dim)`` and the recall@10 of what was found for them."""
+
+    queries: FloatArray
+    recall: Callable[[SearchResult], Estimate]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judge:
+    """How indexes are measured.
+
+    Attributes:
+        tune: queries that settings are chosen on.
+        fresh: queries that the chosen ones are measured on again.
+        latency: times ``call(0) ... call(count - 1)`` after some uncounted calls, on the threads that are set.
+        quality: an index's recall@10 against labels; None where there are none.
+    """
+
+    tune: Questions
+    fresh: Questions
+    latency: Callable[[Callable[[int], object], int, int], Timing]
+    quality: Callable[[FaissIndex], float] | None = None
+
+
+@dataclass(slots=True)
+class Built:
+    """A candidate that was built; ``index`` is let go once it is out of the race."""
+
+    candidate: Candidate
+    index: FaissIndex | None
+    build_s: float
+    bytes_per_item: float
+    resident_bytes_per_item: float | None = None
+
+
+@dataclass(slots=True)
+class Point:
+    """A built index at one setting of its search parameters."""
+
+    built: Built
+    params: Mapping[str, int]
+    recall: Estimate
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    quality: float | None = None
+    reason: str = ""
+    final: bool = field(default=False)
+
+    @property
+    def costs(self) -> tuple[float, float, float]:
+        """What is weighed against each other: quality (or recall), its sign turned, p99 and bytes."""
+        good = self.recall.value if self.quality is None else self.quality
+        return -good, self.p99_ms, self.built.bytes_per_item
+
+    def figures(self, size: int) -> dict[str, float]:
+        """What a budget limits, by its names."""
+        return {
+            "latency_p99_ms": self.p99_ms,
+            "bytes_per_item": self.built.bytes_per_item,
+            "bytes_total": self.built.bytes_per_item * size,
+            "build_s": self.built.build_s,
+            "recall_vs_exact": self.recall.value,
+        }

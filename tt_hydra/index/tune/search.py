@@ -1,0 +1,148 @@
+"""The whole of ``index=auto``: from vectors, a budget and someone who judges to the best index and every point that was measured."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tt_hydra.contracts import FloatArray, Metric, OperatingPoint
+from tt_hydra.index.auto import Auto
+from tt_hydra.index.budget import Budget
+from tt_hydra.index.check import Quantization
+from tt_hydra.index.faiss_index import FaissIndex
+from tt_hydra.index.tune.dominance import on_front
+from tt_hydra.index.tune.judge import Judge, Point
+from tt_hydra.index.tune.proposals import Catalogue, propose
+from tt_hydra.index.tune.tuner import Tuned, Tuner
+from tt_hydra.index.tune.workshop import Workshop
+from tt_hydra.index.vectors import Rows
+
+logger = logging.getLogger(__name__)
+
+NORMS_SAMPLED = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What is looked for.
+
+    Attributes:
+        auto: where.
+        quantization: the only one to use, unless it is none.
+        prefix_dim: leading dimensions to keep; None leaves that to ``auto.prefixes``.
+        budget: what is to be kept.
+        metric: similarity.
+        seed: of everything random.
+    """
+
+    auto: Auto
+    quantization: Quantization
+    prefix_dim: int | None
+    budget: Budget
+    metric: Metric
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What was found.
+
+    Attributes:
+        index: with the tuned search parameters as its own.
+        build_s: seconds that building it alone takes.
+        points: all operating points; one is chosen.
+        figures: ``candidates``, ``points``, ``seconds``, ``winners_curse``.
+    """
+
+    index: FaissIndex
+    build_s: float
+    points: Sequence[OperatingPoint]
+    figures: Mapping[str, float]
+
+
+def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder: Path) -> Outcome:
+    """Finds the best index.
+
+    Args:
+        job: what is looked for.
+        vectors: ``(items, dim)``, possibly memory-mapped.
+        vectors_file: the file that they lie in.
+        judge: how indexes are measured.
+        folder: for files that are written to be measured; they are removed again.
+
+    Raises:
+        BudgetError: no candidate keeps the budget.
+    """
+    catalogue = describe(job, vectors)
+    room = job.budget.bytes_limit(catalogue.size)
+    everything = propose(catalogue, job.auto, job.quantization, None)
+    candidates = propose(catalogue, job.auto, job.quantization, room)
+    logger.info("index=auto: %d candidates for %d items of %d dimensions", len(candidates), catalogue.size, catalogue.dim)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".tuning") as scratch:
+        workshop = Workshop(vectors, job.metric, job.seed, Path(scratch), vectors_file)
+        tuner = Tuner(workshop, judge, job.budget, job.auto.seconds, everything)
+        found = tuner.run(candidates)
+    points = operating_points(found, job.budget, catalogue)
+    return Outcome(
+        index=found.index,
+        build_s=found.winner.built.build_s,
+        points=points,
+        figures={
+            "candidates": float(len({id(point.built) for point in found.points})),
+            "skipped": float(len(found.skipped)),
+            "points": float(len(points)),
+            "seconds": found.seconds,
+            "winners_curse": found.curse,
+        },
+    )
+
+
+def describe(job: Job, vectors: FloatArray) -> Catalogue:
+    """What proposals need to know of the vectors."""
+    sample = Rows(vectors, job.metric).sample(NORMS_SAMPLED, job.seed)
+    norms = np.linalg.norm(sample, axis=1)
+    spread = float(np.log(norms[norms > 0]).std()) if (norms > 0).any() else 0.0
+    threads = job.auto.threads or os.cpu_count() or 1
+    dim = vectors.shape[1]
+    searched = sorted(prefix for prefix in job.auto.prefixes or () if prefix < dim)
+    prefixes = (None, *searched) if job.prefix_dim is None else (job.prefix_dim,)
+    return Catalogue(size=len(vectors), dim=dim, norm_spread=spread, threads=threads, prefixes=prefixes)
+
+
+def operating_points(found: Tuned, budget: Budget, catalogue: Catalogue) -> list[OperatingPoint]:
+    """All points as rows of the frontier."""
+    size = catalogue.size
+    front = on_front([point.costs for point in found.points])
+    return [_row(point, found, budget, catalogue.dim, size, bool(kept)) for point, kept in zip(found.points, front, strict=True)]
+
+
+def _row(point: Point, found: Tuned, budget: Budget, dim: int, size: int, kept: bool) -> OperatingPoint:
+    candidate = point.built.candidate
+    missed = budget.missed(point.figures(size))
+    chosen = point is found.winner
+    against = "; ".join(f"budget.{name}={limit:g}, measured {value:.4g}" for name, (limit, value) in missed.items())
+    return OperatingPoint(
+        name=candidate.name(point.params),
+        overrides=candidate.tuned(point.params).overrides(),
+        family=candidate.family,
+        quantization=candidate.codes,
+        dim=candidate.prefix_dim or dim,
+        recall=point.recall,
+        quality=point.quality,
+        p50_ms=point.p50_ms,
+        p95_ms=point.p95_ms,
+        p99_ms=point.p99_ms,
+        bytes_per_item=point.built.bytes_per_item,
+        resident_bytes_per_item=point.built.resident_bytes_per_item,
+        build_s=point.built.build_s,
+        meets=not missed,
+        on_front=kept,
+        chosen=chosen,
+        reason=found.reason if chosen else against or ("" if kept else "another point is as good in everything"),
+    )

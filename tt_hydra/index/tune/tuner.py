@@ -1,0 +1,223 @@
+"""The search: candidates cheapest first, each tuned and measured, the best measured again on fresh queries."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from tt_hydra.index.budget import Budget
+from tt_hydra.index.faiss_index import FaissIndex
+from tt_hydra.index.tune.candidates import Candidate
+from tt_hydra.index.tune.choice import TIE, goal_of, ranked, reason, refusal
+from tt_hydra.index.tune.judge import Built, Judge, Point
+from tt_hydra.index.tune.measure import Meter
+from tt_hydra.index.tune.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+FINALISTS = 3
+ATTEMPTS = 3
+"""Times that the goal is raised by what the winner lacked on fresh queries."""
+AIM = 0.9
+"""Share of the latency limit that is aimed at."""
+FAR = 2.0
+"""Ratio of latencies from which on a rival is better by far."""
+RELAXED_S = 40.0
+"""Seconds within which a refusal is made up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A candidate that was not built."""
+
+    candidate: Candidate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What came out.
+
+    Attributes:
+        index: the chosen index, whose own search parameters are the tuned ones.
+        winner: its point, as measured on fresh queries.
+        points: all points, the winner among them.
+        skipped: candidates that were not built.
+        seconds: that it took.
+        curse: recall on the queries for tuning less that on fresh ones.
+        reason: why the winner is the winner.
+    """
+
+    index: FaissIndex
+    winner: Point
+    points: Sequence[Point]
+    skipped: Sequence[Skipped]
+    seconds: float
+    curse: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Tuner:
+    """Looks for the best of some candidates.
+
+    Attributes:
+        workshop: builds.
+        judge: measures.
+        budget: what is to be kept.
+        seconds: after which nothing further is built.
+        relaxed: candidates beyond the budget, for the case that it cannot be met.
+    """
+
+    workshop: Workshop
+    judge: Judge
+    budget: Budget
+    seconds: float
+    relaxed: Sequence[Candidate] = ()
+    skipped: list[Skipped] = field(default_factory=list)
+    _started: float = field(default_factory=time.perf_counter)
+    _built: list[Built] = field(default_factory=list)
+    _before: dict[int, float] = field(default_factory=dict)
+    _lack: float = 0.0
+
+    def run(self, candidates: Sequence[Candidate]) -> Tuned:
+        """Builds, tunes and chooses.
+
+        Raises:
+            BudgetError: no candidate keeps the budget.
+        """
+        meter = Meter(self.judge, self._started + self.seconds)
+        for candidate in candidates:
+            self._try(candidate, meter)
+        for _ in range(ATTEMPTS):
+            self._refine(meter)
+            chosen = self._finals(meter)
+            if chosen is not None:
+                return self._tuned(chosen, meter)
+        self._relax(meter)
+        raise refusal(meter.points, self.budget, self._size)
+
+    @property
+    def _size(self) -> int:
+        return len(self.workshop.vectors)
+
+    @property
+    def _aim(self) -> Budget:
+        limit, recall = self.budget.latency_p99_ms, self.budget.recall_vs_exact
+        return replace(
+            self.budget,
+            latency_p99_ms=None if limit is None else AIM * limit,
+            recall_vs_exact=None if recall is None else min(1.0, recall + self._lack),
+        )
+
+    def _try(self, candidate: Candidate, meter: Meter) -> None:
+        why = self._against(candidate, meter)
+        if why:
+            self.skipped.append(Skipped(candidate, why))
+            logger.info("  %-34s not built: %s", candidate.name(), why)
+            return
+        built = self.workshop.build(candidate)
+        self._built.append(built)
+        limit = self.budget.bytes_limit(self._size)
+        if limit is not None and built.bytes_per_item > limit:
+            meter.point(built, built.index.search_params if built.index is not None else {})
+        else:
+            meter.climb(built, goal_of(self.budget), self._aim.latency_p99_ms)
+        for point in meter.of(built):
+            logger.info("  %-46s %s", built.candidate.name(point.params), _figures(point))
+        self._drop_dominated(meter)
+
+    def _against(self, candidate: Candidate, meter: Meter) -> str:
+        """What speaks against building, or nothing."""
+        left = self._started + self.seconds - time.perf_counter()
+        needed = self.workshop.seconds(candidate)
+        if self.budget.build_s is not None and needed > 2 * self.budget.build_s:
+            return f"building it takes some {needed:.0f} s, budget.build_s={self.budget.build_s:g}"
+        if needed > left and self._built:
+            return f"building it takes some {needed:.0f} s, index.seconds leaves {max(left, 0):.0f}"
+        return self._worse_kin(candidate, meter)
+
+    def _worse_kin(self, candidate: Candidate, meter: Meter) -> str:
+        """A built index of the same kind with finer codes that others beat by far at no more bytes than the candidate has."""
+        size = candidate.bytes_per_item(self._size, self.workshop.vectors.shape[1])
+        rivals = [point for point in meter.points if point.built.bytes_per_item <= size]
+        for kin in self._built:
+            akin = kin.candidate.spec == candidate.spec and kin.candidate.finer(candidate)
+            if akin and all(any(_beats(rival, point) for rival in rivals) for point in meter.of(kin)):
+                return f"{kin.candidate.name()} is beaten by far"
+        return ""
+
+    def _drop_dominated(self, meter: Meter) -> None:
+        """Lets go of indexes that cannot win any more."""
+
+    def _refine(self, meter: Meter) -> None:
+        """Looks for the settings between those that were measured."""
+        aim = self._aim
+        alive = [built for built in self._built if built.index is not None]
+        if aim.latency_p99_ms is not None:
+            for built in alive:
+                meter.most_effort(built, aim.latency_p99_ms)
+        kept = ranked(meter.points, aim, self._size)
+        if not kept:
+            return
+        wanted = max(point.recall.value for point in kept) - TIE if self.budget.costs else min(goal_of(self.budget), kept[0].recall.value)
+        for built in alive:
+            if any(point.built is built and point.recall.value >= wanted for point in kept):
+                meter.least_effort(built, wanted)
+
+    def _finals(self, meter: Meter) -> Point | None:
+        """Measures the best points again, and gives the first that keeps the budget on fresh queries too."""
+        kept = ranked([point for point in meter.points if not point.final], self._aim, self._size)
+        if not kept:
+            kept = ranked([point for point in meter.points if not point.final], self.budget, self._size)
+        finalists: list[Point] = []
+        for point in kept:
+            if len(finalists) < FINALISTS and all(point.built is not other.built for other in finalists):
+                finalists.append(point)
+        if not finalists:
+            return None
+        self._before |= {id(point): point.recall.value for point in finalists}
+        meter.again(finalists)
+        lacking = [(self.budget.recall_vs_exact or 0.0) - point.recall.value for point in finalists]
+        self._lack += max(0.0, min(lacking))
+        return next(iter(ranked([point for point in meter.points if point.final], self.budget, self._size)), None)
+
+    def _tuned(self, winner: Point, meter: Meter) -> Tuned:
+        built, params = winner.built, winner.params
+        assert built.index is not None
+        own = built.candidate.tuned(params)
+        index = built.index.tuned(own.spec, own.quantization, params)
+        return Tuned(
+            index=index,
+            winner=winner,
+            points=meter.points,
+            skipped=self.skipped,
+            seconds=time.perf_counter() - self._started,
+            curse=self._before.get(id(winner), winner.recall.value) - winner.recall.value,
+            reason=reason(self.budget),
+        )
+
+    def _relax(self, meter: Meter) -> None:
+        """Builds beyond the limit on bytes until something keeps the other limits, so that the refusal can name the price."""
+        others = replace(self.budget, bytes_per_item=None, bytes_total=None)
+        meter.deadline = self._started + max(RELAXED_S, 0.0)
+        for candidate in self.relaxed:
+            if time.perf_counter() > meter.deadline or ranked(meter.points, others, self._size):
+                return
+            if self.workshop.seconds(candidate) < meter.deadline - time.perf_counter():
+                built = self.workshop.build(candidate)
+                self._built.append(built)
+                meter.climb(built, others.recall_vs_exact or goal_of(others), others.latency_p99_ms)
+
+
+def _beats(rival: Point, point: Point) -> bool:
+    return rival.recall.value >= point.recall.value + TIE and FAR * rival.p99_ms <= point.p99_ms
+
+
+def _figures(point: Point) -> str:
+    return (
+        f"recall {point.recall.value:.4f}  p50 {point.p50_ms:.3f}  p99 {point.p99_ms:.3f} ms  "
+        f"{point.built.bytes_per_item:.1f} bytes an item  built in {point.built.build_s:.1f} s"
+    )
