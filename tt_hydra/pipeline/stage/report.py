@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 import tt_hydra
 from tt_hydra.contracts import History, IntArray, Split
 from tt_hydra.data.dataset import Dataset
+from tt_hydra.index.tune.frontier import read_frontier
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.embed import PARTS
 from tt_hydra.pipeline.stage.folders import Folders
@@ -56,6 +57,8 @@ def report(settings: RunSettings, folders: Folders, dataset: Dataset, metrics: M
         curves=[] if training is None else [_curve(point) for point in training.curves],
         settings=[Setting(key=key, default=default, value=value) for key, (default, value) in story.changed.items()],
         examples=examples(dataset, folders.evaluate),
+        points=read_frontier(folders.index),
+        budget={name: float(limit) for name, limit in asdict(settings.budget).items() if limit is not None},
         warnings=story.warnings,
         versions={"tt_hydra": tt_hydra.__version__, **{name: importlib.metadata.version(name) for name in LIBRARIES}},
         machine=_machine(training),
