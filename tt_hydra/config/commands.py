@@ -16,6 +16,7 @@ COMMANDS = {
     "store": "tt_hydra.pipeline.store.StoreSettings",
     "export": "tt_hydra.pipeline.export.ExportSettings",
     "compare": "tt_hydra.pipeline.compare.CompareSettings",
+    "init": "tt_hydra.pipeline.init.InitSettings",
     "versions": "tt_hydra.pipeline.versions.VersionsSettings",
 }
 """The settings of each command, whose fields are the root nodes of its primary config; the first is meant where none is named."""
@@ -43,6 +44,9 @@ PATHS = (
     "runtime.outputs",
     "train.init_from",
     "index.spec",
+    "interactions",
+    "items",
+    "queries",
 )
 """Keys whose value may hold spaces, commas and parentheses, besides all that end in ``.path``."""
 
