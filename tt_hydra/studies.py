@@ -29,6 +29,7 @@ from tt_hydra.config.overlay import overlay
 from tt_hydra.config.problems import Problem, refuse
 from tt_hydra.errors import TTHydraError
 from tt_hydra.process import WORKER, Helpers
+from tt_hydra.proposals import propose, starts
 from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.sweep.space import Space
 
@@ -44,6 +45,8 @@ USUALLY = ("runtime.bundle=false", "runtime.report=false", "runtime.progress_bar
 """What a trial is told unless the command line says otherwise: nobody looks at more of it than its figures."""
 N_TRIALS = 20
 """Trials of a study that is told no limit."""
+LAUNCHER = "hydra._internal.core_plugins.basic_launcher"
+"""Logger that repeats every override of every trial."""
 BEST = "best"
 """Folder and overlay of the winner."""
 
@@ -56,11 +59,13 @@ class Search:
         space: what is searched.
         shared: overrides of all trials.
         node: the ``sweep`` node.
+        own: overrides of the sweep itself and of Hydra.
     """
 
     space: Space
     shared: tuple[str, ...]
     node: Mapping[str, Any]
+    own: tuple[str, ...] = ()
 
     @property
     def settings(self) -> SweepSettings:
@@ -81,7 +86,7 @@ def is_study(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -
 
 
 def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[Search, list[Problem]]:
-    """The study of a command line, and everything that is wrong with it.
+    """The study of a command line, and what is wrong with its space.
 
     Args:
         loader: where options are looked up.
@@ -93,21 +98,29 @@ def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) 
     if problems:
         return Search(Space(()), tuple(line.fixed), {}), [*line.problems, *problems]
     node: dict[str, Any] = OmegaConf.to_container(config.sweep, resolve=True)  # type: ignore[assignment]
+    if node.get("automatic"):
+        propose(config, command, node)
     shared = (*(str(each) for each in node.get("fixed") or ()), *line.fixed)
     config, problems = _composed(loader, command, [*line.own, *shared])
     if problems:
         return Search(Space(()), shared, node), [*line.problems, *problems]
     space, problems = spaces.space_of(loader, node.get("space") or {}, line, config)
-    points = examples(space)
-    problems += compositions(loader, command, [*line.own, *shared], points)
-    if not problems:
-        checks = [checked(compose(loader, command, [*line.own, *shared, *point])[0], command, ".") for point in points]
-        problems = common(checks)
-        if not any(not problem.warning for problem in problems):
-            sound = next((each for each in checks if not each.errors), None)
-            if sound is not None:
-                build(sound, object)
-    return Search(space, shared, node), list(dict.fromkeys(problems))
+    if node.get("automatic"):  # where nothing is left to search, the one trial is the result
+        problems = [problem for problem in problems if problem.path != "sweep.space"]
+    return Search(space, shared, node, tuple(line.own)), [*problems, *starts(space, node)]
+
+
+def examine(loader: ConfigLoaderImpl, command: str, search: Search) -> list[Problem]:
+    """What is wrong with a search: whatever is misspelt anywhere in it, and what no trial could work with."""
+    base, points = [*search.own, *search.shared], examples(search.space)
+    problems = list(dict.fromkeys(compositions(loader, command, base, points)))
+    if problems:
+        return problems
+    checks = [checked(compose(loader, command, [*base, *point])[0], command, ".") for point in points]
+    sound = next((each for each in checks if not each.errors), None)
+    if sound is not None:
+        build(sound, object)
+    return common(checks)
 
 
 def _composed(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[DictConfig, list[Problem]]:
@@ -151,6 +164,7 @@ class _Session:
         self._shared = search.shared
         self._settings = search.settings
         self._folder = Path(config.hydra.sweep.dir).absolute()
+        self._outputs = Path(config.runtime.outputs).absolute()
         self._helps = WORKER in os.environ
         n_trials = config.hydra.sweeper.n_trials
         own_folders = [str(source.path) for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
@@ -188,6 +202,7 @@ class _Session:
         from tt_hydra.sweep.current import TRIAL, in_trial  # noqa: PLC0415
         from tt_hydra.sweep.study import Outcome  # noqa: PLC0415
 
+        logger.info("trial %d: %s", job.number, " ".join(job.overrides))
         with in_trial(job.watch), environment(TRIAL, job.environment):
             done = self._launch([*USUALLY, *self._threads(), *self._shared, *job.overrides, *ALWAYS], job.number)
         metrics: Mapping[str, float] = done.return_value
@@ -201,7 +216,10 @@ class _Session:
 
     def _launch(self, overrides: Sequence[str], number: int, subdir: str = "") -> JobReturn:
         moved = [f"hydra.sweep.dir={quote(str(self._folder))}", *([f"hydra.sweep.subdir={subdir}"] if subdir else [])]
+        logging.getLogger(LAUNCHER).setLevel(logging.WARNING)
         (done,) = self._launcher.launch([[*overrides, *moved]], initial_job_idx=number)
+        if isinstance(done._return_value, Exception):  # what it returns when asked prints a line of its own
+            raise done._return_value
         return done
 
     def _changed(self, record: StudyRecord) -> None:
@@ -231,6 +249,8 @@ class _Session:
             raise TTHydraError(_nothing(record))
         if self._settings.final:
             self._run_winner(best)
+        if self._settings.publish:
+            self._publish()
         told = ", ".join(f"{key} {value:.4f}" for key, value in best.values.items())
         print(f"best: trial {best.number}, {told}: {' '.join(best.overrides)}\n{best.command}\n{self._folder / f'{BEST}.yaml'}")
 
@@ -241,7 +261,14 @@ class _Session:
         if (folder / "metrics.json").exists() and told.exists() and OmegaConf.load(told) == words:
             return
         shutil.rmtree(folder, ignore_errors=True)
-        _ = self._launch(words, best.number, BEST).return_value
+        self._launch(words, best.number, BEST)
+
+    def _publish(self) -> None:
+        from tt_hydra.artifact.bundle import Bundle  # noqa: PLC0415
+        from tt_hydra.artifact.registry import REGISTRY, Registry  # noqa: PLC0415
+
+        version = Registry(self._outputs / REGISTRY).publish(Bundle.load(self._folder / BEST / "bundle"))
+        logger.info("bundle=current is now version %d of %s", version.number, self._outputs / REGISTRY)
 
 
 def _best(record: StudyRecord) -> TrialRecord | None:

@@ -20,6 +20,8 @@ from tt_hydra.artifact.lock import FileLock
 from tt_hydra.artifact.manifest import MANIFEST, Manifest
 from tt_hydra.errors import BundleError
 
+REGISTRY = "registry"
+"""Its folder under the root of all outputs."""
 VERSIONS, POINTERS, ACTIVE, CURRENT, PREVIOUS = "versions", "pointers", "active", "current", "previous"
 _PARTIAL = ".partial"
 

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tt_hydra.artifact.bundle import Bundle
-from tt_hydra.artifact.registry import Registry, Version
+from tt_hydra.artifact.registry import REGISTRY, Registry, Version
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.errors import ConfigError
-
-REGISTRY = "registry"
-"""Its folder under the root of all outputs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

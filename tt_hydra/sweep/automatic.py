@@ -91,10 +91,11 @@ def _of_features(profile: DataProfile) -> Proposal:
         "tower.dropout": "interval(0.0,0.5)",
         "embedding_dim": f"choice({','.join(map(str, widths))})",
     }
+    why = "a softmax over all of them is cheap" if exact else "some drawn from all of them beside the batch"
     reasons = {
         "temperature.start": "how much the hardest negatives count",
         "optimizer.lr": "the peak rate",
-        "negatives": f"{profile.items:,} items: {'a softmax over all of them is cheap' if exact else 'some drawn from all besides the batch'}",
+        "negatives": f"{profile.items:,} items: {why}",
         "tower.dropout": f"{profile.pairs:,} training pairs",
         "embedding_dim": "wide vectors fit more and overfit sooner",
     }

@@ -20,7 +20,9 @@ class SweepSettings:
         space: searched keys: values in Hydra's grammar (``choice``, ``range``, ``interval``, ``tag(log, ...)``), or a mapping of
             ``values`` and the ``when`` under which the key is searched. The command line adds to it; a value given there ends the search
             of its key.
+        automatic: whether space, fixed and starts are proposed by the data, besides what is given.
         fixed: overrides that all trials share.
+        starts: values by key of the first trials; a key that is left out is drawn.
         objectives: keys of ``metrics.json``, the first the one that matters most; none of the test part.
         directions: ``maximize`` or ``minimize`` for each objective; null where the keys say it themselves.
         sampler: who proposes the next trial.
@@ -35,11 +37,14 @@ class SweepSettings:
         warm_start: an earlier study (its folder, or storage URL#name) to learn from; null for none.
         seed: of the sampler; null for that of the run.
         final: whether the winner is run once more in full at the end, test part included.
+        publish: whether the winner's bundle becomes the current version of the registry.
     """
 
     name: str
     space: Mapping[str, Any] = field(default_factory=dict)
+    automatic: bool = False
     fixed: tuple[str, ...] = ()
+    starts: tuple[Mapping[str, Any], ...] = ()
     objectives: tuple[str, ...] = ("valid/index/recall@10",)
     directions: tuple[Direction, ...] | None = None
     sampler: Literal["tpe", "gp", "nsga2", "random"] = "tpe"
@@ -54,6 +59,7 @@ class SweepSettings:
     warm_start: str | None = None
     seed: int | None = None
     final: bool = True
+    publish: bool = False
 
     def __post_init__(self) -> None:
         problems = [*self._objectives(), *self._limits()]
@@ -84,6 +90,8 @@ class SweepSettings:
         ]
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             found.append(f"sweep.minutes must be above 0, or null for no limit, got {self.minutes}")
+        if self.publish and not self.final:
+            found.append("sweep.publish needs the winner's bundle, which sweep.final=false does not make")
         if not self.name or self.name in (".", "..") or "/" in self.name:
             found.append(f"sweep.name must be a folder's name, got {self.name!r}")
         return found

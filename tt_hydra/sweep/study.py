@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tt_hydra.artifact.lock import FileLock
-from tt_hydra.contracts import OperatingPoint
 from tt_hydra.errors import ConfigError, Pruned, TTHydraError, interruption
 from tt_hydra.sweep import records
 from tt_hydra.sweep.earlier import learn
@@ -24,8 +23,12 @@ from tt_hydra.sweep.records import ATTEMPTS, COMMAND, ERROR, FOLDER, METRICS, OV
 from tt_hydra.sweep.samplers import make_sampler, set_metric_names
 from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.sweep.space import Choice, Domain, Int, Space, Value
+from tt_hydra.sweep.starts import start_of
 from tt_hydra.sweep.storage import acquire, described, held, open_storage, quieten
 from tt_hydra.sweep.watching import MINUTES, PRUNING, Watching, find, to_environment
+
+if TYPE_CHECKING:
+    from tt_hydra.contracts import OperatingPoint  # which loads torch
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +176,8 @@ class Driver:
             study.set_user_attr(PRUNING, asdict(self._pruning))
             if settings.warm_start is not None:
                 learn(study, settings.warm_start, self.plan.space, mine)
+            for start in settings.starts:
+                study.enqueue_trial(start_of(self.plan.space, start))
             study.set_user_attr(PLAN, mine)
         elif theirs != mine:
             what = ", ".join(name for name in mine if mine[name] != theirs.get(name))
