@@ -45,6 +45,14 @@ def test_says_what_the_run_measured():
     ]
 
 
+@pytest.mark.parametrize(("labels", "words"), [("", "model 6.0, dimension 0.0, "), ("ann/", "dimension 0.0, ")])
+def test_where_recall_is_lost(labels, words):
+    steps = {"model": 0.06, "dim": 0.0, "quantizer": 0.018, "search": 0.003}
+    found = {f"test/{labels}lost/{step}": value for step, value in steps.items() if step != "model" or not labels}
+    lines = [" ".join(line.split()) for line in printed(METRICS | found).splitlines()]
+    assert f"lost {words}quantizer 1.8, graph or lists 0.3 of 100" in lines
+
+
 @pytest.mark.parametrize("width", [44, 80])
 def test_fits_the_terminal_without_cutting_figures(width):
     metrics = METRICS | {f"test/{part}/recall@100{end}": 0.5 for part in ("model", "index") for end in ("", "/ci_low", "/ci_high")}

@@ -55,7 +55,7 @@ def _costs(metrics: Metrics) -> Table:
     for split in figures.splits(metrics)[:1]:
         steps = losses.lost(metrics, split)
         if steps:
-            words = [f"{name.removeprefix('the ')} {losses.points(steps[step])}" for step, name in losses.STEPS.items()]
+            words = [f"{losses.STEPS[step].removeprefix('the ')} {losses.points(value)}" for step, value in steps.items()]
             table.add_row("lost", f"{', '.join(words)} of 100")
     for part in figures.LATENCY:
         found = [(name, figures.figure(metrics, f"{part}/{name}")) for name in figures.PERCENTILES]
