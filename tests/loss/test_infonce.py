@@ -138,3 +138,48 @@ def test_the_item_side_needs_room_for_a_tile_only() -> None:
 def test_chunk_size_is_checked() -> None:
     with pytest.raises(ConfigError, match=r"loss\.chunk_size"):
         InfoNCE(chunk_size=0)
+
+
+def all_positives_by_rows(queries: Tensor, items: Tensor, known: list[list[int]], tau: float) -> Tensor:
+    """Each positive of a query against what is no positive of it, one at a time; the mean by query, then over the queries."""
+    losses = []
+    for query, positives in zip(queries, known, strict=True):
+        scores = items @ query / tau
+        negatives = [column for column in range(len(items)) if column not in positives]
+        each = [torch.logsumexp(scores[[*negatives, positive]], dim=0) - scores[positive] for positive in positives]
+        losses.append(torch.stack(each).mean())
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 1000])
+def test_all_positives_are_averaged(rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tt_hydra.loss.tiles.LEAST_ROWS", 1)
+    torch.manual_seed(0)
+    queries, items = torch.randn(4, 3, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    known = [[0, 2, 5], [1], [3, 4], [2, 0, 1, 4]]
+    pairs = [(row, column) for row, columns in enumerate(known) for column in sorted(columns)]
+    found, wanted = [], []
+    for results in (found, wanted):
+        inputs = [each.clone().requires_grad_() for each in (queries, items, torch.tensor(0.3, dtype=torch.float64))]
+        if results is found:
+            batch = Targets.plain(torch.tensor([2, 1, 3, 0]), 6, known=torch.tensor(pairs))
+            loss = InfoNCE(positives="all", chunk_size=6 * rows_at_once)(inputs[0], inputs[1], batch, inputs[2]).loss
+        else:
+            loss = all_positives_by_rows(inputs[0], inputs[1], known, inputs[2])
+        results += [loss, *torch.autograd.grad(loss, inputs)]
+    torch.testing.assert_close(found, wanted)
+
+
+def test_all_positives_of_a_query_that_has_one_are_its_own() -> None:
+    batch = targets([0, 1])
+    assert InfoNCE(positives="all")(QUERIES, ITEMS, batch, TAU).loss == InfoNCE()(QUERIES, ITEMS, batch, TAU).loss
+
+
+def test_a_query_whose_positives_are_all_there_is_says_nothing() -> None:
+    batch = targets([0, 1], [(0, 1), (0, 2)])
+    assert InfoNCE(positives="all")(QUERIES, ITEMS, batch, TAU).loss == InfoNCE()(QUERIES, ITEMS, batch, TAU).loss
+
+
+def test_an_unknown_choice_of_positives_is_refused() -> None:
+    with pytest.raises(ConfigError, match="allowed: own, all"):
+        InfoNCE(positives="some")  # type: ignore[arg-type]

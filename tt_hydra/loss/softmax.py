@@ -60,3 +60,42 @@ class CrossEntropy:
             effective = effective_of(logits, share, normaliser)
         wrong = torch.sigmoid(normaliser - positive)
         return Slopes(softplus(normaliser - positive), share.mul_(wrong[:, None]), -wrong, effective)
+
+
+@dataclass(frozen=True, slots=True)
+class ManyPositives:
+    """``CrossEntropy``, averaged over all positives of a row: each against the row's negatives, which are the same for all of them.
+
+    Attributes:
+        queries: ``(batch, dim)``.
+        items: ``(items, dim)``.
+        known: ``(pairs, 2)`` (query, column) of known positives, by ascending query; may hold the row's own positive.
+        scale: what similarities are multiplied by.
+    """
+
+    queries: Tensor
+    items: Tensor
+    known: Tensor
+    scale: Tensor
+
+    def __call__(self, tile: Tile) -> Slopes:
+        """The tile's losses, slopes and effective numbers of negatives."""
+        row, column = self._others(tile)
+        logits = self.scale * torch.linalg.vecdot(self.queries[row + tile.rows.start], self.items[column])
+        share, normaliser = softmax(tile.logits)
+        effective = effective_of(tile.logits, share, normaliser)
+        many = 1.0 / (1 + torch.bincount(row, minlength=len(normaliser))).to(logits)
+        own, other = normaliser - tile.positive, normaliser[row] - logits
+        losses = softplus(own).index_add(0, row, softplus(other)) * many
+        wrong, wrongs = torch.sigmoid(own), torch.sigmoid(other)
+        negative = share.mul_((wrong.index_add(0, row, wrongs) * many)[:, None])
+        negative[row, column] = -wrongs * many[row]
+        return Slopes(losses, negative, -wrong * many, effective)
+
+    def _others(self, tile: Tile) -> tuple[Tensor, Tensor]:
+        """Row within the tile and column of each known positive but the rows' own."""
+        ends = torch.tensor([tile.rows.start, tile.rows.stop], device=self.known.device)
+        first, last = torch.searchsorted(self.known[:, 0].contiguous(), ends).tolist()
+        row, column = self.known[first:last, 0] - tile.rows.start, self.known[first:last, 1]
+        other = column != tile.column[row, 0]
+        return row[other], column[other]
