@@ -28,7 +28,7 @@ from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.errors import ConfigError, TTHydraError, interruption
 from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job
-from tt_hydra.studies import is_study, search_of
+from tt_hydra.studies import examine, is_study, search_of
 from tt_hydra.train.rank import by_torchrun
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -106,7 +106,12 @@ def _refuse_mistakes(context: Context) -> None:
     inspecting = call.flags.cfg is not None or call.flags.info is not None
     if call.flags.multirun and is_study(context.loader, call.command, call.overrides):
         context.study = True
-        refuse(search_of(context.loader, call.command, call.overrides)[1])
+        search, problems = search_of(context.loader, call.command, call.overrides)
+        refuse(problems)
+        told = examine(context.loader, call.command, search)
+        refuse(told)
+        for problem in told:
+            print(f"warning: {problem}", file=sys.stderr)
         return
     found = []
     for overrides in jobs_of(context.loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:

@@ -24,6 +24,7 @@ from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.config.summary import summary
 from tt_hydra.errors import TTHydraError
+from tt_hydra.sweep.current import is_trial, watcher
 
 FILE_WIDTH = 160
 """Columns of tables that do not go to a terminal."""
@@ -67,7 +68,7 @@ def checked(config: DictConfig, command: str, run_dir: str) -> Checked:
 def _settings(config: DictConfig, context: Context, expected: type[T]) -> T:
     found = checked(config, context.call.command, HydraConfig.get().runtime.output_dir)
     refuse(found.problems)
-    for problem in found.problems:
+    for problem in () if is_trial() else found.problems:
         logger.warning("%s", problem)
     return build(found, expected)
 
@@ -76,12 +77,12 @@ def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
     from tt_hydra.pipeline.run import run  # noqa: PLC0415
     from tt_hydra.pipeline.settings import RunSettings  # noqa: PLC0415
     from tt_hydra.report.summary import summary_table  # noqa: PLC0415
-    from tt_hydra.sweep.current import is_trial, watcher  # noqa: PLC0415
 
     if context.multirun:
         config.runtime.set_latest = False
     settings = _settings(config, context, RunSettings)
-    differing = changed(context.loader, context.call.command, config, HydraConfig.get().runtime.choices)
+    told = settings.runtime.report or not is_trial()
+    differing = changed(context.loader, context.call.command, config, HydraConfig.get().runtime.choices) if told else {}
     watch = watcher()
     result = run(settings, command=context.typed, changed=differing, watch=watch)
     if watch is not None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +52,8 @@ LAUNCHER = "hydra._internal.core_plugins.basic_launcher"
 """Logger that repeats every override of every trial."""
 BEST = "best"
 """Folder and overlay of the winner."""
+REPORTED_EVERY_SECONDS = 60.0
+"""How often the report is written while the study runs; it always is at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +185,23 @@ class _Session:
                 command=" ".join(["python -m tt_hydra", *sys.argv[1:]]),
             )
         )
+        self._n_trials = self._driver.plan.n_trials
+        self._reported = -math.inf
         self._listeners: list[Callable[[StudyRecord], None]] = [self._write_best]
+        if not self._helps:
+            self._listeners.append(self._keep_report)
 
     def run(self) -> StudyRecord:
         """Works on the study until it ends; the process that a person started also runs the winner in full."""
         again = [f"sweep.name={quote(self._settings.name)}", f"hydra.sweep.dir={quote(str(self._folder))}"]
         try:
-            with Helpers(0 if self._helps else self._settings.workers - 1, again, self._folder):
+            with Helpers(0 if self._helps else self._settings.workers - 1, again, self._folder), self._followed():
                 self._driver.work(self._run_trial, self._changed)
             record = self._driver.record()
-            if not self._helps and record.stopped:
-                self._conclude(record)
+            if not self._helps:
+                self._write_report(record)
+                if record.stopped:
+                    self._conclude(record)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(again[0])
             raise
@@ -226,6 +237,29 @@ class _Session:
         for listener in self._listeners:
             listener(record)
 
+    @contextmanager
+    def _followed(self) -> Iterator[None]:
+        """Inside the block a person sees how the study goes; what a helper says is in its log."""
+        if self._helps:
+            yield
+            return
+        from tt_hydra.report.live import LiveStudy  # noqa: PLC0415
+
+        with LiveStudy(self._n_trials, self._settings.minutes) as live:
+            self._listeners.append(live.on_change)
+            yield
+
+    def _keep_report(self, record: StudyRecord) -> None:
+        """Writes the report now and then: it takes seconds, which the trials of an index alone do not."""
+        if time.monotonic() - self._reported > REPORTED_EVERY_SECONDS and any(trial.state != "running" for trial in record.trials):
+            self._write_report(record)
+
+    def _write_report(self, record: StudyRecord) -> None:
+        from tt_hydra.report.sweep import FILE, write_sweep  # noqa: PLC0415
+
+        write_sweep(record, self._driver.importances(), self._folder / FILE)
+        self._reported = time.monotonic()
+
     def _write_best(self, record: StudyRecord) -> None:
         """Keeps the overlay of the best trial up to date, as a file and as an option of the group ``experiment``."""
         best = _best(record)
@@ -253,6 +287,7 @@ class _Session:
             self._publish()
         told = ", ".join(f"{key} {value:.4f}" for key, value in best.values.items())
         print(f"best: trial {best.number}, {told}: {' '.join(best.overrides)}\n{best.command}\n{self._folder / f'{BEST}.yaml'}")
+        print(self._folder / "sweep.html")
 
     def _run_winner(self, best: TrialRecord) -> None:
         folder = self._folder / BEST

@@ -190,7 +190,8 @@ def _resolved(parameters: Sequence[Parameter], config: DictConfig, problems: lis
                 left[key] = allowed
                 problems += _never(each, key, allowed, searched[key].domain)
             else:
-                holds = holds and _said(config, key, each, problems) in (*allowed, None)
+                said = _said(config, key, each, problems)
+                holds = holds and said in (*allowed, None)
         if holds:
             yield replace(each, when=left)
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from tt_hydra.contracts import OperatingPoint
 from tt_hydra.sweep.objective import Direction
+
+if TYPE_CHECKING:
+    from tt_hydra.contracts import OperatingPoint  # which loads torch
 
 State = Literal["running", "complete", "pruned", "failed"]
 

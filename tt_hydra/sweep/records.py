@@ -6,13 +6,15 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tt_hydra.contracts import OperatingPoint
 from tt_hydra.sweep.objective import Direction
 from tt_hydra.sweep.record import State, TrialRecord
+
+if TYPE_CHECKING:
+    from tt_hydra.contracts import OperatingPoint  # which loads torch
 
 FOLDER, OVERRIDES, COMMAND = "folder", "overrides", "command"
 METRICS, CURVE, ERROR = "metrics", "curve", "error"
@@ -25,7 +27,7 @@ STATES: Mapping[TrialState, State] = {
     TrialState.FAIL: "failed",
 }
 INTERRUPTED = "interrupted; the same command goes on with it"
-ReadPoints = Callable[[Path], Sequence[OperatingPoint]]
+ReadPoints = Callable[[Path], Sequence["OperatingPoint"]]
 
 
 def record_of(trial: FrozenTrial, goals: Mapping[str, Direction], alive: bool, read_points: ReadPoints) -> TrialRecord:

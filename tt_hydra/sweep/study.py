@@ -17,6 +17,7 @@ from tt_hydra.artifact.lock import FileLock
 from tt_hydra.errors import ConfigError, Pruned, TTHydraError, interruption
 from tt_hydra.sweep import records
 from tt_hydra.sweep.earlier import learn
+from tt_hydra.sweep.importance import Importance, importances
 from tt_hydra.sweep.prune import Pruning
 from tt_hydra.sweep.record import StudyRecord, TrialRecord
 from tt_hydra.sweep.records import ATTEMPTS, COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, RESTARTED, SAME_AS, WARM
@@ -153,6 +154,10 @@ class Driver:
             limits=self._limits(),
             stopped="" if any(trial.state == "running" for trial in trials) else self._end(self._trials(), trials),
         )
+
+    def importances(self) -> list[Importance]:
+        """What mattered for each objective."""
+        return importances(self._study, list(self._goals))
 
     def busy(self) -> bool:
         """Whether a process is at work on a trial."""
