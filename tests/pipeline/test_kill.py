@@ -8,14 +8,15 @@ import random
 import shlex
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from commands import POLL_SECONDS, CommandLine, Done, Process, Undisturbed, figures, quality
+from commands import PATIENCE_SECONDS, CommandLine, Done, Process, Undisturbed, figures, quality
+
+from tt_hydra.train.selection import Selection
 
 Command = Callable[..., CommandLine]
 InProcess = Callable[..., dict[str, float]]
@@ -54,20 +55,22 @@ def test_killed_three_times(command: Command, in_process: InProcess, undisturbed
 def test_ctrl_c_in_a_training(
     command: Command, in_process: InProcess, try_in_process: Callable[[CommandLine], Done], undisturbed: Undisturbed
 ) -> None:
-    line, before = command(), signal.getsignal(signal.SIGINT)
+    """The training stands still after its second epoch until the signal is there: it can neither be too early nor too late."""
+    line, before, forget = command(), signal.getsignal(signal.SIGINT), Selection._forget_worse
 
-    def interrupt() -> None:
-        while not any(line.outputs.glob("store/train/*.partial/best-1.safetensors")):
-            time.sleep(POLL_SECONDS)
-        os.kill(os.getpid(), signal.SIGINT)
+    def interrupted(selection: Selection, trainer: Any) -> None:
+        forget(selection, trainer)
+        if trainer.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(PATIENCE_SECONDS)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    try:
-        stopped = try_in_process(line)
-    finally:
-        thread.join()
-        signal.signal(signal.SIGINT, before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Selection, "_forget_worse", interrupted)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may have made them deaf to it
+        try:
+            stopped = try_in_process(line)
+        finally:
+            signal.signal(signal.SIGINT, before)
     assert stopped.status == 130
     assert "Traceback" not in stopped.err
     assert stopped.last_line == f"interrupted; to go on from here: {shlex.join(['python', '-m', 'tt_hydra', *line.overrides])}"
