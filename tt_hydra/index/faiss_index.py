@@ -184,9 +184,17 @@ def similarities(queries: FloatArray, rows: IntArray, vectors: npt.NDArray[np.ge
     step = max(1, RESCORED // (rows.shape[1] * dim))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        candidates = prepared(vectors[rows[part].ravel()], metric, "item vectors")
+        candidates = _taken(vectors, rows[part].ravel(), metric)
         scores[part] = np.einsum("qd,qcd->qc", queries[part], candidates.reshape(*rows[part].shape, dim))
     return scores
+
+
+def _taken(vectors: npt.NDArray[np.generic], rows: IntArray, metric: Metric) -> FloatArray:
+    """Some rows, prepared; each of them once, where there are more of them than vectors."""
+    if len(rows) <= len(vectors):
+        return prepared(vectors[rows], metric, "item vectors")
+    distinct, places = np.unique(rows, return_inverse=True)
+    return prepared(vectors[distinct], metric, "item vectors")[places]
 
 
 def _ordered(scores: FloatArray, rows: IntArray, k: int) -> SearchResult:
