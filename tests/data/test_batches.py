@@ -14,7 +14,7 @@ NOTHING = Drawn.shared(np.zeros(0, np.int64), Origin.UNIFORM)
 
 
 def log_presence(rows):
-    return np.log1p(rows).astype(np.float32)
+    return -np.log(rows + 2.0).astype(np.float32)
 
 
 def drawn_for(owner, rows, origin, log_q=None, teacher=None):
@@ -75,7 +75,7 @@ def test_an_item_that_occurs_twice_is_held_once(random_tables, prepared):
     assert batch.origin.tolist() == [int(Origin.UNIFORM) if row in negatives else 0 for row in batch.item_rows.tolist()]
     assert len(batch.own.query) == 0
     assert batch.teacher.isnan().all()
-    np.testing.assert_allclose(batch.log_q, np.log1p(batch.item_rows.numpy()))
+    np.testing.assert_allclose(batch.log_q, -np.log(batch.item_rows.numpy() + 2.0), rtol=1e-6)
     assert batch.weight.tolist() == dataset.train.weights[index].tolist()
     known = {(number, item) for number, query in enumerate(rows) for item in dataset.known.row(query).tolist()}
     assert {tuple(pair) for pair in batch.known.tolist()} == known
@@ -107,9 +107,35 @@ def test_a_candidate_remembers_every_way_in_which_it_came(random_tables, prepare
     assert came[positives[2]] == Origin.IN_BATCH | Origin.GIVEN
     own = batch.own
     found = zip(own.query.tolist(), batch.item_rows[own.column].tolist(), own.log_q.tolist(), own.teacher.tolist(), strict=True)
-    found = {(query, row): (log_q, None if np.isnan(teacher) else teacher) for query, row, log_q, teacher in found}
-    assert found == {(0, positives[1]): (-1, 0.5), (0, other): (-0.5, 0.25), (1, spare): (-3, None), (2, other): (-5, None)}
+    found = {(query, row): (np.exp(log_q), None if np.isnan(teacher) else teacher) for query, row, log_q, teacher in found}
+    drawn = {(0, positives[1]): (-1, 0.5), (0, other): (-0.5, 0.25), (1, spare): (-3, None), (2, other): (-5, None)}
+    assert found.keys() == drawn.keys()
+    for (query, row), (log_q, score) in drawn.items():
+        neither = (1 - np.exp(log_q)) * (1 - 1 / (row + 2))
+        assert found[query, row] == (pytest.approx(1 - neither, rel=1e-5), score)
     assert own.query.tolist() == sorted(own.query.tolist())
+
+
+@pytest.mark.parametrize("own", [0.0, 0.05, 0.5, 1.0])
+def test_the_probability_of_a_candidate_is_that_of_either_way(random_tables, prepared, own):
+    """Each way in which a query can get a candidate, in a world of four items of which each may be the one that is shared: the share of
+    the worlds in which it has it. Drawn with certainty it is always there."""
+    dataset = prepared(random_tables(RANDOM, statistics=()))
+    row = int(np.setdiff1d(np.arange(15), dataset.train.item_rows[:1])[0])
+    with np.errstate(divide="ignore"):
+        drawn = drawn_for([0], [row], [int(Origin.MINED)], [np.log(own)])
+    batch = assemble(dataset, np.arange(1), drawn, in_batch=True, log_presence=lambda rows: np.full(len(rows), np.log(0.25), np.float32))
+    steps = 20
+    worlds = [draw < own * steps or shared == 0 for draw in range(steps) for shared in range(4)]
+    assert np.exp(batch.own.log_q.tolist()) == pytest.approx([np.mean(worlds)], rel=1e-5)
+
+
+def test_what_no_query_shares_has_the_probability_of_its_own_draw(random_tables, prepared):
+    dataset = prepared(random_tables(RANDOM, statistics=()))
+    row = int(np.setdiff1d(np.arange(15), dataset.train.item_rows[:1])[0])
+    drawn = drawn_for([0], [row], [int(Origin.MINED)], [-2.0])
+    batch = assemble(dataset, np.arange(1), drawn, in_batch=False, log_presence=log_presence)
+    assert batch.own.log_q.tolist() == [-2.0]
 
 
 def test_with_statistics_an_own_negative_is_taken_at_its_query_s_time(random_tables, prepared):

@@ -52,6 +52,8 @@ def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, lo
     keys, first, inverse = np.unique(dataset.item_keys(rows, times), return_index=True, return_inverse=True)
     item_rows = rows[first]
     known = dataset.known.take(queries)
+    presence = log_presence(item_rows)
+    shared = presence if in_batch or (drawn.owner < 0).any() else np.full(len(item_rows), -np.inf, np.float32)
     pairs = np.stack([np.repeat(np.arange(size), np.diff(known.offsets)), known.values], axis=1)
     return Batch(
         queries=dataset.queries("train", index),
@@ -61,8 +63,8 @@ def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, lo
         positive=torch.from_numpy(inverse[:size]),
         known=torch.from_numpy(pairs),
         origin=torch.from_numpy(_origins(len(keys), inverse, drawn, in_batch)),
-        log_q=torch.from_numpy(log_presence(item_rows)),
-        own=_own(drawn, inverse[:size], inverse[size:], len(keys)),
+        log_q=torch.from_numpy(presence),
+        own=_own(drawn, inverse[:size], inverse[size:], shared),
         weight=torch.from_numpy(train.weights[index]),
         teacher=torch.full((size,), torch.nan) if train.teacher is None else torch.from_numpy(train.teacher[index]),
         labels={name: torch.from_numpy(values[index]) for name, values in train.labels.items()},
@@ -78,12 +80,32 @@ def _origins(size: int, column: IntArray, drawn: Drawn, in_batch: bool) -> IntAr
     return origins
 
 
-def _own(drawn: Drawn, positive: IntArray, column: IntArray, size: int) -> OwnNegatives:
-    """The pairs of a query and a candidate that was drawn for it, each once: the likelier of two draws, and a teacher's score if any."""
+def _own(drawn: Drawn, positive: IntArray, column: IntArray, shared: FloatArray) -> OwnNegatives:
+    """The pairs of a query and a candidate that was drawn for it, each once: the likelier of two draws, and a teacher's score if any.
+
+    A candidate that was drawn for a query may as well have come to it from all queries, so its probability is that of either way. How it
+    came this time plays no part.
+
+    Args:
+        drawn: negatives that were drawn.
+        positive: ``(batch,)`` candidate that is each query's positive.
+        column: ``(drawn,)`` candidate of each draw.
+        shared: ``(items,)`` log probability that each candidate is one that all queries share.
+    """
+    size = len(shared)
     place = np.flatnonzero(drawn.owner >= 0)
     place = place[column[place] != positive[drawn.owner[place]]]
     pairs, inverse = np.unique(drawn.owner[place] * size + column[place], return_inverse=True)
     log_q, teacher = np.full(len(pairs), -np.inf, np.float32), np.full(len(pairs), np.nan, np.float32)
     np.fmax.at(log_q, inverse, drawn.log_q[place])
     np.fmax.at(teacher, inverse, drawn.teacher[place])
-    return OwnNegatives(*(torch.from_numpy(each) for each in (pairs // size, pairs % size, log_q, teacher)))
+    either = _log_either(log_q, shared[pairs % size])
+    return OwnNegatives(*(torch.from_numpy(each) for each in (pairs // size, pairs % size, either, teacher)))
+
+
+def _log_either(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Log probability of one or the other of two independent events, from theirs: ``p + (1 - p) q``."""
+    with np.errstate(divide="ignore"):
+        neither = np.log(-np.expm1(np.minimum(one, 0)))
+    either: FloatArray = np.logaddexp(one, neither + other).astype(np.float32)
+    return either
