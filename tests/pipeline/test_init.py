@@ -210,7 +210,7 @@ def unnamed(text: str, tables: Mapping[str, pl.DataFrame]) -> list[str]:
 
 
 @pytest.mark.parametrize("shape", [shape if shape in QUICK else pytest.param(shape, marks=pytest.mark.slow) for shape in SHAPES])
-def test_what_is_written_is_accepted_and_runs(here: Path, shape: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_written_runs(here: Path, shape: str, capfd: pytest.CaptureFixture[str]) -> None:
     make, ending = SHAPES[shape]
     tables = make()
     assert init(*write(here, tables, ending)) == 0
@@ -316,7 +316,7 @@ def test_any_tables_give_a_file_that_reads_them(here: Path, seed: int) -> None:
     prepare(source(text).read(), folder=here / "prepared", seed=1)
 
 
-def test_who_asked_must_be_said_before_it_runs(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_who_asked_must_be_said_first(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     two = views(customer_id=lambda row: f"c{row // 9 % 7}")
     assert init(*write(here, {"items": films(), "interactions": two})) == 0
     assert "to be answered first, in that file: data.interactions.query" in capfd.readouterr().out

@@ -21,6 +21,8 @@ WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 """Plain scalars that YAML does not read as texts."""
 COMMENT_COLUMN = 40
 ASK = "???"
+TABLE = "tt_hydra.data.table.Table"
+"""Named outright where something is asked: over a default of ``data=table``, Hydra would take ``???`` for nothing said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def page(draft: Draft, command: str) -> Page:
         command: the command line that runs it.
     """
     questions = [f"data.interactions.{name}" for name, asked in (("query", draft.asks_query), ("item", draft.item.event is None)) if asked]
-    lines = [*_header(draft, command, questions), "data:", *_interactions(draft)]
+    lines = [*_header(draft, command, questions), *_interactions(draft)]
     lines += [*_side("queries", draft.queries), *_side("items", draft.items), *_order(draft), *_run(draft, command)]
     return Page("\n".join(lines) + "\n", tuple(questions))
 
@@ -69,10 +71,9 @@ def _header(draft: Draft, command: str, questions: list[str]) -> list[str]:
         *_layout(draft.path),
         "# Paths are relative to the working directory. All keys of a table: python -m tt_hydra data=table --cfg job",
         "",
-        "defaults:",
-        "  - table@data",
-        "  - _self_",
-        "",
+        *([] if questions else ["defaults:", "  - table@data", "  - _self_", ""]),
+        "data:",
+        *([f"  _target_: {TABLE}"] if questions else []),
     ]
 
 
