@@ -6,6 +6,7 @@ from tt_hydra.contracts import Ragged, SearchResult
 from tt_hydra.index.build import build_index
 from tt_hydra.index.flat import Flat
 from tt_hydra.metrics.exact import exact_search
+from tt_hydra.pipeline.stage import exclude
 from tt_hydra.pipeline.stage.exclude import search_excluding, without
 from tt_hydra.quantization.none import NoQuantization
 
@@ -29,6 +30,28 @@ def test_an_exact_index_gives_what_exact_search_gives() -> None:
     found = search_excluding(index, queries, 10, seen)
     wanted = exact_search(queries, items, 10, "dot", exclude=seen)
     assert found.rows.tolist() == wanted.rows.tolist()
+
+
+class Noted:
+    """An exact index that notes how many rows each query was searched for."""
+
+    def __init__(self, items: np.ndarray) -> None:
+        self.items, self.asked = items, []
+
+    def search(self, queries: np.ndarray, k: int) -> SearchResult:
+        self.asked += [k] * len(queries)
+        return exact_search(queries, self.items, k, "dot")
+
+
+def test_a_query_with_a_short_list_is_not_searched_as_deep_as_one_with_a_long_list(monkeypatch) -> None:
+    monkeypatch.setattr(exclude, "CHUNK", 2)
+    random = np.random.default_rng(0)
+    items, queries = random.normal(size=(60, 8)).astype(np.float32), random.normal(size=(6, 8)).astype(np.float32)
+    seen = lists(*[list(range(count)) for count in (30, 0, 3, 29, 1, 4)])
+    index = Noted(items)
+    found = search_excluding(index, queries, 5, seen)
+    assert index.asked == [6, 6, 9, 9, 35, 35]
+    assert found.rows.tolist() == exact_search(queries, items, 5, "dot", exclude=seen).rows.tolist()
 
 
 def test_no_query_gives_an_empty_result() -> None:

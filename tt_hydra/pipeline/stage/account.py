@@ -15,13 +15,14 @@ from tt_hydra.index.flat import Flat
 from tt_hydra.index.vectors import prepared
 from tt_hydra.metrics.ann import recall_per_query
 from tt_hydra.metrics.exact import exact_search
-from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, Cutoffs, evaluate_ranking
+from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
 from tt_hydra.pipeline.stage.exclude import Searcher, search_excluding
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.quantization.pca import Pca
 
 RECALL = "recall@10"
 TEN = Cutoffs(recall=(10,))
+"""Figures of a search for ten: an index that is asked for more looks further, and finds more of the first ten."""
 
 
 class Judge(Protocol):
@@ -60,8 +61,8 @@ class Labelled:
     metric: Metric
 
     def recall(self, searcher: Searcher) -> FloatArray:
-        """Recall@10 of each query that has an answer, searched as deep as all figures are."""
-        found = search_excluding(searcher, self.queries, DEFAULT_CUTOFFS.deepest, self.seen)
+        """Recall@10 of each query that has an answer, by a search for ten."""
+        found = search_excluding(searcher, self.queries, TEN.deepest, self.seen)
         return evaluate_ranking(found, self.relevant, self.gains, cutoffs=TEN).per_query.values[RECALL]
 
 

@@ -15,15 +15,16 @@ from tt_hydra.artifact.files import link_or_copy
 from tt_hydra.contracts import FloatArray, SearchResult, Split, VectorIndex
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.parts import EvalPart
+from tt_hydra.index.budget import Budget
 from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.threads import single_thread
 from tt_hydra.metrics.ann import ann_recall
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.latency import Latency, measure_latency
-from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, RankingFigures, evaluate_ranking
+from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, evaluate_ranking
 from tt_hydra.metrics.significance import mean_intervals
-from tt_hydra.pipeline.settings import Budget, EvaluateSettings
-from tt_hydra.pipeline.stage.account import RECALL, Labelled, Unlabelled, lost, prefix_recall
+from tt_hydra.pipeline.settings import EvaluateSettings
+from tt_hydra.pipeline.stage.account import RECALL, TEN, Labelled, Unlabelled, lost, prefix_recall
 from tt_hydra.pipeline.stage.embed import ITEMS, PARTS, load_vectors, queries_file
 from tt_hydra.pipeline.stage.embed import SUMMARY as EMBEDDING
 from tt_hydra.pipeline.stage.exclude import search_excluding
@@ -122,26 +123,29 @@ def _measure_part(evaluation: Evaluation, part: Split, folder: Path) -> Metrics:
 
 
 def _quality(evaluation: Evaluation, part: str, block: EvalPart, queries: FloatArray, items: FloatArray, folder: Path) -> Metrics:
-    """Figures against the labels: through exact search (``model``) and through the index (``index``)."""
+    """Figures against the labels: through exact search (``model``) and through the index (``index``), for the first ten asked for ten."""
     seen = block.seen if evaluation.settings.exclude_seen else None
     depth = DEFAULT_CUTOFFS.deepest
+    ten = search_excluding(evaluation.index, queries, TEN.deepest, seen)
     results = {
-        "model": exact_search(queries, items, depth, evaluation.index.metric, exclude=seen),
-        "index": search_excluding(evaluation.index, queries, depth, seen),
+        "model": (exact_search(queries, items, depth, evaluation.index.metric, exclude=seen), None),
+        "index": (search_excluding(evaluation.index, queries, depth, seen), ten),
     }
     ids = evaluation.dataset.query_ids.gather(block.query_rows).to_list()
+    judged: Sequence[str] = ()
     columns: dict[str, FloatArray] = {}
     metrics: Metrics = {}
-    figures: RankingFigures | None = None
-    for kind, result in results.items():
-        figures = evaluate_ranking(result, block.relevant, block.gains, ids)
-        metrics |= _with_intervals(f"{part}/{kind}", figures.per_query.values, evaluation)
-        columns |= {f"{kind}/{name}": values for name, values in figures.per_query.values.items()}
-    assert figures is not None
+    for kind, (deep, first) in results.items():
+        found = evaluate_ranking(deep, block.relevant, block.gains, ids).per_query
+        judged, values = found.query_ids, dict(found.values)
+        if first is not None:
+            values |= evaluate_ranking(first, block.relevant, block.gains, ids, TEN).per_query.values
+        metrics |= _with_intervals(f"{part}/{kind}", values, evaluation)
+        columns |= {f"{kind}/{name}": figures for name, figures in values.items()}
     labelled = Labelled(queries=queries, items=items, relevant=block.relevant, gains=block.gains, seen=seen, metric=evaluation.index.metric)
     metrics |= _accounted(evaluation, part, labelled, metrics)
-    pl.DataFrame({"query": list(figures.per_query.query_ids), **columns}).write_parquet(folder / f"per_query_{part}.parquet")
-    np.save(folder / f"results_{part}.npy", _examples(results["index"], evaluation.settings.examples))
+    pl.DataFrame({"query": list(judged), **columns}).write_parquet(folder / f"per_query_{part}.parquet")
+    np.save(folder / f"results_{part}.npy", _examples(ten, evaluation.settings.examples))
     return metrics
 
 
