@@ -48,6 +48,14 @@ def test_an_epoch_is_a_function_of_seed_and_number():
     assert len({tuple(order(*pair)) for pair in ((1, 2), (2, 1), (1, 3), (0, 2))}) == 4
 
 
+def test_an_epoch_of_fewer_pairs_takes_others_each_time():
+    epochs = [np.concatenate(epoch(1000, 32, 1, 0, seed=7, epoch=number, taken=100)) for number in range(2)]
+    assert [len(set(each)) for each in epochs] == [100, 100]
+    assert len(set(epochs[0]) & set(epochs[1])) < 30  # 10 are expected
+    assert [len(batch) for batch in epoch(1000, 30, 1, 0, seed=7, epoch=0, taken=100)] == [25, 25, 25, 25]
+    assert sum(map(len, epoch(50, 32, 1, 0, seed=7, epoch=0, taken=100))) == 50
+
+
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_together_have_the_batches_of_one_process(world):
     whole = epoch(50, 8, 1, 0, seed=3, epoch=1)

@@ -65,6 +65,15 @@ def test_the_number_of_batches() -> None:
     assert [num_batches(count, 10) for count in (1, 10, 11, 20)] == [1, 1, 2, 2]
 
 
+@pytest.mark.parametrize(("pairs", "size"), [(250, 250), (10**6, None)])
+def test_an_epoch_of_fewer_pairs_has_fewer_batches(make_job: Callable[..., TrainingJob], pairs: int, size: int | None) -> None:
+    job = make_job(batch_size=100)
+    epoch = epoch_of(job, taken=pairs)
+    sizes = [len(batch.positive) for batch in epoch]
+    assert len(sizes) == len(epoch)
+    assert sum(sizes) == epoch.examples == (size or len(job.dataset.train))
+
+
 def test_an_in_batch_item_weighs_as_often_as_the_whole_batch_holds_it(make_job: Callable[..., TrainingJob]) -> None:
     """Held once however often it was drawn: 1 - (1 - p) ** batch, with the batch of all ranks."""
     job = make_job(batch_size=100)

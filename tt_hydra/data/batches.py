@@ -11,12 +11,14 @@ from tt_hydra.contracts import Batch, Drawn, FloatArray, IntArray, Origin, OwnNe
 from tt_hydra.data.dataset import Dataset
 
 
-def epoch(num_examples: int, batch_size: int, world_size: int, rank: int, seed: int, epoch: int) -> list[IntArray]:
+def epoch(
+    num_examples: int, batch_size: int, world_size: int, rank: int, seed: int, epoch: int, taken: int | None = None
+) -> list[IntArray]:
     """One rank's batches of one epoch: example numbers, a function of nothing but the arguments.
 
-    The examples are shuffled and cut into ``ceil(num_examples / batch_size)`` batches whose sizes differ by one at most, so there is no
-    tiny last one. Together the ranks have the batch that a single process would have, in its order; their shares differ by one row at most,
-    and the first rank has the largest. A batch of fewer rows than ranks is left out.
+    The examples that are taken are shuffled and cut into ``ceil(taken / batch_size)`` batches whose sizes differ by one at most, so there
+    is no tiny last one. Together the ranks have the batch that a single process would have, in its order; their shares differ by one row
+    at most, and the first rank has the largest. A batch of fewer rows than ranks is left out.
 
     Args:
         num_examples: number of training pairs.
@@ -25,9 +27,10 @@ def epoch(num_examples: int, batch_size: int, world_size: int, rank: int, seed: 
         rank: this one.
         seed: of the shuffle.
         epoch: number of the epoch.
+        taken: how many of the training pairs the epoch has, others in each epoch; None for all of them.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(num_examples)
-    cuts = np.array_split(order, max(1, -(-num_examples // batch_size)))
+    order = np.random.default_rng([seed, epoch]).permutation(num_examples)[:taken]
+    cuts = np.array_split(order, max(1, -(-len(order) // batch_size)))
     return [np.array_split(batch, world_size)[rank] for batch in cuts if len(batch) >= world_size]
 
 

@@ -55,6 +55,7 @@ class EpochBatches:
         teaching: gives a teacher's scores that the data does not have, or None.
         passed: the epochs that the sampler was told of.
         prefetch: whether a thread makes the next batch while a step runs.
+        taken: training pairs of an epoch, drawn for each; None for all of them.
     """
 
     dataset: Dataset
@@ -69,9 +70,15 @@ class EpochBatches:
     teaching: Teaching | None = None
     passed: Passed = field(default_factory=Passed)
     prefetch: bool = False
+    taken: int | None = None
 
     def __len__(self) -> int:
-        return num_batches(len(self.dataset.train), self.batch_size)
+        return num_batches(self.examples, self.batch_size)
+
+    @property
+    def examples(self) -> int:
+        """Training pairs of an epoch."""
+        return epoch_examples(len(self.dataset.train), self.taken)
 
     def __iter__(self) -> Iterator[Batch]:
         parts, whole = self._parts(self.world_size, self.rank, self.epoch), self._parts(1, 0, self.epoch)
@@ -86,7 +93,7 @@ class EpochBatches:
                 yield batch
 
     def _parts(self, world_size: int, rank: int, epoch: int) -> list[IntArray]:
-        return batches.epoch(len(self.dataset.train), self.batch_size, world_size, rank, self.seed, epoch)
+        return batches.epoch(len(self.dataset.train), self.batch_size, world_size, rank, self.seed, epoch, self.taken)
 
     def _drawn(self, step: int, index: IntArray, whole: IntArray) -> Callable[[], Batch]:
         """Draws the negatives of a step; the rest of its batch is left to be made."""
@@ -122,8 +129,8 @@ class EpochBatches:
 
     def _earlier_positives(self, step: int) -> int:
         """Positives of all steps of the training before this one, over all ranks; the first batches of an epoch have one more each."""
-        size, larger = divmod(len(self.dataset.train), len(self))
-        return self.epoch * len(self.dataset.train) + step * size + min(step, larger)
+        size, larger = divmod(self.examples, len(self))
+        return self.epoch * self.examples + step * size + min(step, larger)
 
     def _observe_earlier_epochs(self) -> None:
         """Tells the sampler what it missed where a training is resumed."""
@@ -149,6 +156,11 @@ def _in_a_thread() -> Iterator[Order]:
 def _when_asked() -> Iterator[Order]:
     """Work is done when its result is asked for."""
     yield lambda work: work
+
+
+def epoch_examples(pairs: int, taken: int | None) -> int:
+    """Examples of an epoch over ``pairs`` of which it takes ``taken``, or all."""
+    return pairs if taken is None else min(pairs, taken)
 
 
 def num_batches(examples: int, batch_size: int) -> int:

@@ -31,7 +31,7 @@ from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.budget import within_budget
 from tt_hydra.train.callbacks import EpochBar, ItemTexts, OwnSignals
-from tt_hydra.train.datamodule import BatchModule, EpochBatches, Passed, num_batches
+from tt_hydra.train.datamodule import BatchModule, EpochBatches, Passed, epoch_examples, num_batches
 from tt_hydra.train.encode import refresh_item_text
 from tt_hydra.train.guide import guide_vectors
 from tt_hydra.train.loggers import LoggerSpec
@@ -112,9 +112,14 @@ def _fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
 
 
 def _require_shares(job: TrainingJob) -> None:
-    examples, ranks = len(job.dataset.train), job.settings.world_size
+    examples, ranks = _examples(job), job.settings.world_size
     if examples // num_batches(examples, job.settings.batch_size) < ranks:
         raise ConfigError(f"{ranks} processes share batches of {examples} training pairs, fewer than one each: use train.devices=1")
+
+
+def _examples(job: TrainingJob) -> int:
+    """Training pairs of an epoch."""
+    return epoch_examples(len(job.dataset.train), job.settings.epoch_pairs)
 
 
 def load_weights(towers: TwoTower, path: Path) -> None:
@@ -138,7 +143,7 @@ def _selection(job: TrainingJob, folder: Path, watch: Watch | None) -> Selection
 def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Reporting) -> None:
     checkpoint = folder / "last.ckpt"
     resumed = _resumes(selection, checkpoint)
-    total_steps = job.settings.max_epochs * num_batches(len(job.dataset.train), job.settings.batch_size)
+    total_steps = job.settings.max_epochs * num_batches(_examples(job), job.settings.batch_size)
     _log_effective_batch(job, total_steps)
     if selection.stopped or len(selection.curves) >= job.settings.max_epochs:
         return
@@ -152,6 +157,7 @@ def _train(job: TrainingJob, folder: Path, selection: Selection, reporting: Repo
         guide=guide,
         teaching=teaching(job.teacher, job.dataset),
         prefetch=job.settings.prefetch,
+        taken=job.settings.epoch_pairs,
     )
     if job.settings.memory_gb is not None:
         first = next(iter(replace(template, world_size=job.settings.world_size, prefetch=False, passed=Passed())))
@@ -248,7 +254,7 @@ def _mining(job: TrainingJob, folder: Path) -> list[pl.Callback]:
         batch_size=job.eval_batch_size,
         precision=job.precision,
     )
-    return [Mining(miner, num_batches(len(job.dataset.train), job.settings.batch_size))]
+    return [Mining(miner, num_batches(_examples(job), job.settings.batch_size))]
 
 
 class OwnReduction(DDPStrategy):
@@ -262,7 +268,7 @@ class OwnReduction(DDPStrategy):
 
 
 def _log_effective_batch(job: TrainingJob, total_steps: int) -> None:
-    examples = len(job.dataset.train)
+    examples = _examples(job)
     per_step = min(job.settings.batch_size, -(-examples // num_batches(examples, job.settings.batch_size)))
     logger.info(
         "training on %d pairs: effective batch %d over %d device(s), %s precision, at most %d steps",
@@ -280,7 +286,7 @@ def _summary(job: TrainingJob, curves: list[CurvePoint], best_epoch: int) -> Tra
     return TrainingSummary(
         epochs=len(curves),
         best_epoch=best_epoch,
-        examples_per_s=len(curves) * len(job.dataset.train) / seconds if seconds else 0.0,
+        examples_per_s=len(curves) * _examples(job) / seconds if seconds else 0.0,
         batch_size=job.settings.batch_size,
         precision=job.precision,
         curves=curves,

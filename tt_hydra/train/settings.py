@@ -14,6 +14,7 @@ class TrainSettings:
 
     Attributes:
         max_epochs: passes over the training pairs; 0 keeps the untrained towers.
+        epoch_pairs: training pairs of an epoch, drawn at random for each; null for all. Fewer are validated more often.
         batch_size: effective batch: queries per optimizer step, over all devices together.
         micro_batch_size: rows of one side that a device embeds at once; null for all. A smaller one needs less memory and embeds everything
             twice; gradients are the same, and so is the number of negatives.
@@ -36,6 +37,7 @@ class TrainSettings:
     """
 
     max_epochs: int = 25
+    epoch_pairs: int | None = None
     batch_size: int = 1024
     micro_batch_size: int | None = None
     memory_gb: float | None = None
@@ -57,6 +59,8 @@ class TrainSettings:
         _at_least("train.max_epochs", self.max_epochs, 0)
         _at_least("train.align_epochs", self.align_epochs, 0)
         _at_least("train.batch_size", self.batch_size, 1)
+        if self.epoch_pairs is not None:
+            _at_least("train.epoch_pairs", self.epoch_pairs, 1)
         if self.micro_batch_size is not None:
             _at_least("train.micro_batch_size", self.micro_batch_size, 1)
         if self.memory_gb is not None and self.memory_gb <= 0:
