@@ -16,8 +16,9 @@ from tt_hydra.artifact.store import Store
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.tables import Source
 from tt_hydra.errors import ConfigError
+from tt_hydra.index.budget import Budget
 from tt_hydra.pipeline.prepared import prepared
-from tt_hydra.pipeline.settings import Budget, EvaluateSettings
+from tt_hydra.pipeline.settings import EvaluateSettings
 from tt_hydra.pipeline.stage import embed as embedding
 from tt_hydra.pipeline.stage import evaluate as evaluation
 from tt_hydra.pipeline.stage.index import SUMMARY as BUILDING

@@ -12,7 +12,7 @@ from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.quantization.opq import Opq
 from tt_hydra.quantization.pq import Pq
 
-OPERATIONS_PER_S = 1e10
+OPERATIONS_PER_S = 3e10
 """Multiplications and additions in matrix products."""
 WALKED_PER_S = 2e8
 """Numbers compared while a graph is walked, which waits for memory."""

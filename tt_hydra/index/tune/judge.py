@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from tt_hydra.contracts import Estimate, FloatArray, SearchResult
@@ -44,12 +45,14 @@ class Judge:
         fresh: queries that the chosen ones are measured on again.
         latency: times ``call(0) ... call(count - 1)`` after some uncounted calls, on the threads that are set.
         quality: an index's recall@10 against labels; None where there are none.
+        resident: bytes of memory that an index saved in a folder takes in a process of its own; None leaves that out.
     """
 
     tune: Questions
     fresh: Questions
     latency: Callable[[Callable[[int], object], int, int], Timing]
     quality: Callable[[FaissIndex], float] | None = None
+    resident: Callable[[Path], float | None] | None = None
 
 
 @dataclass(slots=True)

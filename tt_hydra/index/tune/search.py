@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +88,8 @@ def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder
         workshop = Workshop(vectors, job.metric, job.seed, Path(scratch), vectors_file)
         tuner = Tuner(workshop, judge, job.budget, job.auto.seconds, everything)
         found = tuner.run(candidates)
+        if judge.quality is not None:
+            _judge_quality(found, judge.quality)
     points = operating_points(found, job.budget, catalogue)
     return Outcome(
         index=found.index,
@@ -101,6 +103,14 @@ def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder
             "winners_curse": found.curse,
         },
     )
+
+
+def _judge_quality(found: Tuned, quality: Callable[[FaissIndex], float]) -> None:
+    """Quality against labels of every point whose index is still there."""
+    for point in found.points:
+        index = point.built.index
+        if index is not None:
+            point.quality = quality(index.tuned(index.spec, index.quantization, point.params))
 
 
 def describe(job: Job, vectors: FloatArray) -> Catalogue:

@@ -127,7 +127,7 @@ class Tuner:
             meter.climb(built, goal_of(self.budget), self._aim.latency_p99_ms)
         for point in meter.of(built):
             logger.info("  %-46s %s", built.candidate.name(point.params), _figures(point))
-        self._drop_dominated(meter)
+        self._drop_beaten(meter)
 
     def _against(self, candidate: Candidate, meter: Meter) -> str:
         """What speaks against building, or nothing."""
@@ -149,8 +149,12 @@ class Tuner:
                 return f"{kin.candidate.name()} is beaten by far"
         return ""
 
-    def _drop_dominated(self, meter: Meter) -> None:
-        """Lets go of indexes that cannot win any more."""
+    def _drop_beaten(self, meter: Meter) -> None:
+        """Lets go of indexes whose every setting another one beats by far at no more bytes: they cannot win any more."""
+        for built in self._built:
+            rivals = [point for point in meter.points if point.built.bytes_per_item <= built.bytes_per_item]
+            if built.index is not None and all(any(_beats(rival, point) for rival in rivals) for point in meter.of(built)):
+                built.index = None
 
     def _refine(self, meter: Meter) -> None:
         """Looks for the settings between those that were measured."""
@@ -182,6 +186,9 @@ class Tuner:
         meter.again(finalists)
         lacking = [(self.budget.recall_vs_exact or 0.0) - point.recall.value for point in finalists]
         self._lack += max(0.0, min(lacking))
+        for point in finalists:
+            if self.judge.resident is not None and point.built.resident_bytes_per_item is None:
+                point.built.resident_bytes_per_item = self.workshop.memory(point.built, self.judge.resident)
         return next(iter(ranked([point for point in meter.points if point.final], self.budget, self._size)), None)
 
     def _tuned(self, winner: Point, meter: Meter) -> Tuned:
@@ -189,13 +196,18 @@ class Tuner:
         assert built.index is not None
         own = built.candidate.tuned(params)
         index = built.index.tuned(own.spec, own.quantization, params)
+        curse = self._before.get(id(winner), winner.recall.value) - winner.recall.value
+        told = "%s: recall %.4f (%.4f-%.4f) on fresh queries, %.4f more on those it was tuned on; p99 %.3f ms, %.1f bytes an item"
+        recall = winner.recall
+        logger.info(told, built.candidate.name(params), recall.value, recall.low, recall.high, curse, winner.p99_ms, built.bytes_per_item)
+        logger.info("  the %s", reason(self.budget))
         return Tuned(
             index=index,
             winner=winner,
             points=meter.points,
             skipped=self.skipped,
             seconds=time.perf_counter() - self._started,
-            curse=self._before.get(id(winner), winner.recall.value) - winner.recall.value,
+            curse=curse,
             reason=reason(self.budget),
         )
 

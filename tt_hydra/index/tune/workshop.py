@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,19 @@ from tt_hydra.contracts import FloatArray, Metric
 from tt_hydra.index.build import build_index
 from tt_hydra.index.made import Made
 from tt_hydra.index.storage import bytes_on_disk
+from tt_hydra.index.threads import single_thread
 from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.effort import Effort, effort
 from tt_hydra.index.tune.judge import Built
 
 SAMPLED = 2048
 """Rows of a sample build."""
+UNEVEN = ("graph", "product", "rotation")
+"""Kinds of work that a sample build foretells; the others are matrix products of a known speed."""
+TELLING = 0.02
+"""Estimated seconds below which what a build takes is overhead and foretells nothing."""
+BUSY = 2.0
+"""Processes waiting for each core from which on a machine is busy."""
 WORTH_A_SAMPLE = 2.0
 """Estimated seconds from which on a first build of its kind is tried on a sample."""
 
@@ -45,7 +53,7 @@ class Workshop:
     def build(self, candidate: Candidate) -> Built:
         """The candidate's index, and what it takes; ``build_s`` counts shared parts as if it were alone."""
         borrowed, started = self._made.borrowed_s, time.perf_counter()
-        with quietly():
+        with quietly(), undisturbed():
             index = build_index(
                 candidate.spec, candidate.quantization, self.vectors, self.metric,
                 seed=self.seed, prefix_dim=candidate.prefix_dim, made=self._made,
@@ -57,10 +65,20 @@ class Workshop:
             size = bytes_on_disk(Path(name), self._file)
         return Built(candidate, index, seconds, size / index.size)
 
+    def memory(self, built: Built, resident: Callable[[Path], float | None]) -> float | None:
+        """Bytes an item that ``resident`` finds for the files of the built index."""
+        if built.index is None:
+            return None
+        with tempfile.TemporaryDirectory(dir=self._scratch) as name:
+            built.index.save(Path(name))
+            found = resident(Path(name))
+        return None if found is None else found / built.index.size
+
     def seconds(self, candidate: Candidate) -> float:
         """How long a build from nothing will take, about."""
         expected = effort(candidate, *self.vectors.shape)
-        if expected.kind not in self._factor and expected.seconds > WORTH_A_SAMPLE and len(self.vectors) > 2 * SAMPLED:
+        unknown = expected.kind in UNEVEN and expected.kind not in self._factor
+        if unknown and expected.seconds > WORTH_A_SAMPLE and len(self.vectors) > 2 * SAMPLED:
             self._try_sample(candidate)
         return expected.seconds * self._factor.get(expected.kind, 1.0)
 
@@ -74,8 +92,14 @@ class Workshop:
         self._learn(effort(smaller, *sample.shape), time.perf_counter() - started)
 
     def _learn(self, expected: Effort, seconds: float) -> None:
-        if expected.seconds > 0:
+        if expected.seconds > TELLING:
             self._factor[expected.kind] = seconds / expected.seconds
+
+
+def undisturbed() -> AbstractContextManager[None]:
+    """One thread on a machine that is busy with other work, where several would spend their time waiting for each other."""
+    busy = os.getloadavg()[0] > BUSY * (os.cpu_count() or 1) if hasattr(os, "getloadavg") else False
+    return single_thread() if busy else nullcontext()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import torch
 from tt_hydra.artifact.files import link_or_copy
 from tt_hydra.component import spec_of
 from tt_hydra.contracts import VectorIndex
+from tt_hydra.data.dataset import Dataset
 from tt_hydra.index.auto import Auto
 from tt_hydra.index.build import build_index
 from tt_hydra.index.faiss_index import FaissIndex
@@ -26,14 +27,14 @@ from tt_hydra.pipeline.stage.tuning import tuned
 SUMMARY = "building.json"
 
 
-def index(settings: RunSettings, embedding: Path, folder: Path) -> None:
+def index(settings: RunSettings, dataset: Dataset, embedding: Path, folder: Path) -> None:
     """Builds the index over the vectors of the embed stage and writes it, its size and what it took; with ``index=auto`` finds it.
 
     Raises:
         BudgetError: ``index=auto`` found none that keeps the budget.
     """
     if isinstance(settings.index, Auto):
-        found = tuned(settings, embedding, folder)
+        found = tuned(settings, dataset, embedding, folder)
         _save(found.index, found.build_s, embedding, folder, {f"auto/{name}": value for name, value in found.figures.items()})
         write_frontier(found.points, folder)
         return

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tt_hydra.contracts import FloatArray
+from tt_hydra.data.dataset import Dataset
 from tt_hydra.index.auto import Auto
+from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.tune.judge import Judge, Questions
 from tt_hydra.index.tune.measure import K
+from tt_hydra.index.tune.resident import resident_bytes
 from tt_hydra.index.tune.search import Job, Outcome, tune
+from tt_hydra.loss.matryoshka import Matryoshka
 from tt_hydra.metrics.ann import ann_recall
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.latency import measure_latency
 from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.pipeline.stage.account import Labelled
 from tt_hydra.pipeline.stage.embed import ITEMS, load_vectors, queries_file
 
 logger = logging.getLogger(__name__)
 
 RESAMPLES = 500
+JUDGED = 2000
+"""Validation examples that quality against labels is measured on, at most."""
 FEW = 20
 """Validation queries below which items stand in for them."""
 
 
-def tuned(settings: RunSettings, embedding: Path, folder: Path) -> Outcome:
-    """Finds the index of ``index=auto``.
+def tuned(settings: RunSettings, dataset: Dataset, embedding: Path, folder: Path) -> Outcome:
+    """Finds the index of ``index=auto`` over the vectors of the embed stage.
 
     Raises:
         BudgetError: no index keeps the budget.
@@ -49,9 +57,11 @@ def tuned(settings: RunSettings, embedding: Path, folder: Path) -> Outcome:
         tune=_questions(queries[first], items, settings),
         fresh=_questions(queries[second], items, settings),
         latency=lambda call, count, warm_up: measure_latency(call, count, warm_up=warm_up),
+        quality=_quality(settings, dataset, embedding),
+        resident=lambda saved: resident_bytes(saved, embedding / ITEMS),
     )
     job = Job(
-        auto=settings.index,
+        auto=settings.index if settings.index.prefixes is not None else replace(settings.index, prefixes=trained_prefixes(settings.loss)),
         quantization=settings.quantization,
         prefix_dim=settings.prefix_dim,
         budget=settings.budget,
@@ -66,3 +76,33 @@ def _questions(queries: FloatArray, items: FloatArray, settings: RunSettings) ->
     asked = np.ascontiguousarray(queries)
     exact = exact_search(asked, items, K, settings.metric)
     return Questions(asked, lambda found: ann_recall(found, exact, asked, items, settings.metric, seed=settings.seed, resamples=RESAMPLES))
+
+
+def trained_prefixes(loss: object) -> tuple[int, ...]:
+    """Widths of the prefixes that a loss trains, itself or through a loss within it."""
+    if isinstance(loss, Mapping):
+        inner: Iterable[object] = loss.values()
+    elif is_dataclass(loss):
+        inner = [getattr(loss, field.name) for field in fields(loss)]
+    else:
+        return ()
+    own = loss.dims if isinstance(loss, Matryoshka) else ()
+    return tuple(sorted({*own, *(dim for part in inner for dim in trained_prefixes(part))}))
+
+
+def _quality(settings: RunSettings, dataset: Dataset, embedding: Path) -> Callable[[FaissIndex], float] | None:
+    """recall@10 against labels on validation examples, at most so many of them; None where there are none."""
+    block = dataset.eval_part("valid")
+    if not len(block.relevant.values):
+        return None
+    queries = load_vectors(embedding, queries_file("valid"))
+    rows = np.linspace(0, len(queries) - 1, min(JUDGED, len(queries))).astype(np.int64)
+    labelled = Labelled(
+        queries=np.ascontiguousarray(queries[rows]),
+        items=load_vectors(embedding, ITEMS),
+        relevant=block.relevant.take(rows),
+        gains=block.gains.take(rows),
+        seen=block.seen.take(rows) if settings.evaluate.exclude_seen else None,
+        metric=settings.metric,
+    )
+    return lambda index: float(labelled.recall(index).mean())

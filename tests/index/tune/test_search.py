@@ -1,0 +1,101 @@
+"""The whole search over a small catalogue; latencies are told, not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vector_cases import catalogue, questions
+
+from tt_hydra.contracts import Estimate, SearchResult
+from tt_hydra.errors import BudgetError
+from tt_hydra.index.auto import Auto
+from tt_hydra.index.budget import Budget
+from tt_hydra.index.storage import bytes_on_disk
+from tt_hydra.index.tune.judge import Judge, Questions
+from tt_hydra.index.tune.search import Job, Outcome, tune
+from tt_hydra.quantization.int8 import Int8
+from tt_hydra.quantization.none import NoQuantization
+
+SIZE, DIM = 2500, 24
+ITEMS = catalogue(SIZE, DIM)
+AUTO, NONE = Auto(threads=1), NoQuantization()
+
+
+@dataclass(frozen=True)
+class Told:
+    p50_ms: float = 1.0
+    p95_ms: float = 1.0
+    p99_ms: float = 1.0
+
+
+def asked(seed: int) -> Questions:
+    queries = questions(60, DIM, seed=seed)
+    scores = queries @ ITEMS.T
+    best = np.sort(scores, axis=1)[:, -10:]
+
+    def recall(found: SearchResult) -> Estimate:
+        value = float((np.take_along_axis(scores, found.rows, axis=1) >= best[:, :1] - 1e-4).mean())
+        return Estimate(value=value, low=value, high=value)
+
+    return Questions(queries, recall)
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Callable[..., Outcome]:
+    np.save(tmp_path / "items.npy", ITEMS)
+
+    def search(budget: Budget, auto: Auto = AUTO, quantization: object = NONE, prefix: int | None = None) -> Outcome:
+        judge = Judge(tune=asked(1), fresh=asked(2), latency=lambda call, count, warm_up: Told())
+        job = Job(auto=auto, quantization=quantization, prefix_dim=prefix, budget=budget, metric="dot", seed=3)
+        return tune(job, ITEMS, tmp_path / "items.npy", judge, tmp_path)
+
+    return search
+
+
+@pytest.mark.parametrize("limit", [20, 30, 60])
+def test_what_is_found_keeps_the_budget_when_measured_by_others(search, limit, tmp_path) -> None:
+    found = search(Budget(bytes_per_item=limit))
+    found.index.save(tmp_path)
+    assert bytes_on_disk(tmp_path, tmp_path / "items.npy") <= limit * SIZE
+    fresh = asked(2)
+    recall = fresh.recall(found.index.search(fresh.queries, 10)).value
+    chosen = next(point for point in found.points if point.chosen)
+    assert recall == chosen.recall.value, "the saved index searches with the parameters that it was measured at"
+    assert chosen.meets
+    assert all(point.meets == (point.bytes_per_item <= limit) for point in found.points)
+    rivals = [point.recall.value for point in found.points if point.meets]
+    assert recall >= max(rivals) - 0.03, "the best of them, but for the other queries"
+
+
+def test_recall_alone_is_kept_on_fresh_queries_too(search) -> None:
+    found = search(Budget(recall_vs_exact=0.97))
+    assert next(point for point in found.points if point.chosen).recall.value >= 0.97
+    assert found.figures["points"] == len(found.points)
+    assert found.figures["candidates"] >= 3
+    assert abs(found.figures["winners_curse"]) < 0.05
+
+
+def test_only_the_quantization_families_and_prefix_that_were_asked_for_are_tried(search) -> None:
+    found = search(Budget(), Auto(families=("ivf",), threads=1), Int8())
+    assert {(point.family, point.quantization) for point in found.points} == {("ivf", "int8")}
+    assert {point.dim for point in search(Budget(), Auto(families=("flat",)), prefix=12).points} == {12}
+    assert {point.dim for point in search(Budget(), Auto(families=("flat",), prefixes=(8, 16, 99))).points} == {8, 16, DIM}
+
+
+def test_a_budget_that_nothing_keeps_is_refused_with_what_would_have_to_give_way(search, tmp_path) -> None:
+    with pytest.raises(BudgetError, match=r"budget\.bytes_per_item=1 cannot be met.*raise budget\.bytes_per_item to") as refused:
+        search(Budget(bytes_per_item=1, recall_vs_exact=0.9))
+    assert "keep budget.recall_vs_exact=0.9" in str(refused.value)
+    with pytest.raises(BudgetError, match=r"budget\.latency_p99_ms=0\.5 cannot be met.* to 1"):
+        search(Budget(latency_p99_ms=0.5))
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()], "nothing is left behind"
+
+
+def test_what_would_take_too_long_is_left_out(search) -> None:
+    found = search(Budget(build_s=100), Auto(threads=1, seconds=0.001))
+    assert found.figures["candidates"] >= 1
+    assert found.figures["skipped"] >= 1
