@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,9 @@ from tt_hydra.config.arguments import quote
 from tt_hydra.config.build import build
 from tt_hydra.config.compose import compose
 from tt_hydra.config.environment import environment
-from tt_hydra.config.examples import common, compositions, examples
+from tt_hydra.config.examples import common, examples
 from tt_hydra.config.overlay import overlay
+from tt_hydra.config.overrides import REFUSALS, diagnose
 from tt_hydra.config.problems import Problem, refuse
 from tt_hydra.errors import TTHydraError
 from tt_hydra.process import WORKER, Helpers
@@ -37,6 +38,7 @@ from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.sweep.space import Space
 
 if TYPE_CHECKING:
+    from tt_hydra.contracts import OperatingPoint
     from tt_hydra.sweep.record import StudyRecord, TrialRecord
     from tt_hydra.sweep.study import Job, Outcome
 
@@ -106,7 +108,8 @@ def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) 
     if node.get("automatic"):
         propose(config, command, node)
     shared = (*(str(each) for each in node.get("fixed") or ()), *line.fixed)
-    config, problems = _composed(loader, command, [*line.own, *shared])
+    if len(shared) > len(line.fixed):
+        config, problems = _composed(loader, command, [*line.own, *shared])
     if problems:
         return Search(Space(()), shared, node), [*line.problems, *problems]
     space, problems = spaces.space_of(loader, node.get("space") or {}, line, config)
@@ -117,11 +120,12 @@ def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) 
 
 def examine(loader: ConfigLoaderImpl, command: str, search: Search) -> list[Problem]:
     """What is wrong with a search: whatever is misspelt anywhere in it, and what no trial could work with."""
-    base, points = [*search.own, *search.shared], examples(search.space)
-    problems = list(dict.fromkeys(compositions(loader, command, base, points)))
+    base = [*search.own, *search.shared]
+    found = [compose(loader, command, [*base, *point]) for point in examples(search.space)]
+    problems = list(dict.fromkeys(problem for _, misspelt in found for problem in misspelt))
     if problems:
         return problems
-    checks = [checked(compose(loader, command, [*base, *point])[0], command, ".") for point in points]
+    checks = [checked(config, command, ".") for config, _ in found]
     sound = next((each for each in checks if not each.errors), None)
     if sound is not None:
         build(sound, object)
@@ -130,10 +134,10 @@ def examine(loader: ConfigLoaderImpl, command: str, search: Search) -> list[Prob
 
 def _composed(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[DictConfig, list[Problem]]:
     """A configuration with Hydra's own node, which knows the option of each group."""
-    config, problems = compose(loader, command, overrides)
-    if problems:
-        return config, problems
-    return loader.load_configuration(command, list(overrides), run_mode=RunMode.RUN, from_shell=False), []
+    try:
+        return loader.load_configuration(command, list(overrides), run_mode=RunMode.RUN, from_shell=False), []
+    except REFUSALS as error:
+        return diagnose(loader, command, overrides, error)
 
 
 def sweep(launcher: Launcher, loader: ConfigLoaderImpl, config: DictConfig, arguments: Sequence[str]) -> StudyRecord | None:
@@ -167,7 +171,7 @@ class _Session:
         self._launcher = launcher
         self._loader = loader
         self._shared = search.shared
-        self._settings = search.settings
+        self._settings = replace(search.settings, name=str(config.sweep.name))  # the same date as that of the folder
         self._folder = Path(config.hydra.sweep.dir).absolute()
         self._outputs = Path(config.runtime.outputs).absolute()
         self._helps = WORKER in os.environ
@@ -183,6 +187,7 @@ class _Session:
                 shared=search.shared,
                 program=("python", "-m", "tt_hydra", *(f"--config-dir={folder}" for folder in own_folders)),
                 command=" ".join(["python -m tt_hydra", *sys.argv[1:]]),
+                read_points=_points,
             )
         )
         self._n_trials = self._driver.plan.n_trials
@@ -304,6 +309,13 @@ class _Session:
 
         version = Registry(self._outputs / REGISTRY).publish(Bundle.load(self._folder / BEST / "bundle"))
         logger.info("bundle=current is now version %d of %s", version.number, self._outputs / REGISTRY)
+
+
+def _points(folder: Path) -> list[OperatingPoint]:
+    """The indexes that a run tried, where it chose its own."""
+    from tt_hydra.index.tune.frontier import read_frontier  # noqa: PLC0415
+
+    return read_frontier(folder)
 
 
 def _best(record: StudyRecord) -> TrialRecord | None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from collections.abc import Mapping, Sequence
 
 from tt_hydra.config.check import Checked
-from tt_hydra.config.compose import compose
 from tt_hydra.config.problems import Problem
 from tt_hydra.sweep.space import Choice, Domain, Parameter, Space, Value
 
@@ -15,28 +12,33 @@ MOST = 40
 
 
 def examples(space: Space) -> list[list[str]]:
-    """Overrides of some points, no two alike."""
-    found = [_point(space, {}), _point(space, {}, last=True)]
+    """Overrides of some points, no two alike: as few as show everything, where conditions allow it."""
+    choices = {each.name: each.domain.options for each in space.parameters if isinstance(each.domain, Choice)}
+    rounds = max((len(options) for options in choices.values()), default=1)
+    forced: list[dict[str, Value]] = [{name: options[at % len(options)] for name, options in choices.items()} for at in range(rounds)]
+    chosen = [*(_values(space, values) for values in forced), _values(space, {}, last=True)]
     for each in space.parameters:
-        for option in each.domain.options if isinstance(each.domain, Choice) else ():
-            found.append(_point(space, {**_parents(space, each), each.name: option}))
-    distinct = {tuple(overrides): overrides for overrides in found}
+        for option in choices.get(each.name, ()):
+            if not any(values.get(each.name) == option for values in chosen):
+                chosen.append(_values(space, {**_parents(space, each), each.name: option}))
+        if not any(each.name in values for values in chosen):
+            chosen.append(_values(space, _parents(space, each)))
+    distinct = {tuple(space.overrides(values)): space.overrides(values) for values in chosen}
     return list(distinct.values())[:MOST]
-
-
-def compositions(loader: ConfigLoaderImpl, command: str, shared: Sequence[str], points: Sequence[Sequence[str]]) -> list[Problem]:
-    """Misspelt keys and options in a space: whatever cannot be composed at some point."""
-    return [problem for point in points for problem in compose(loader, command, [*shared, *point])[1]]
 
 
 def common(checks: Sequence[Checked]) -> list[Problem]:
     """What is wrong at every point: nothing that a trial could be spared by choosing other values."""
     first, *others = checks
-    return [problem for problem in first.problems if all(problem in other.problems for other in others)]
+    return [problem for problem in first.problems if all(_has(other, problem) for other in others)]
 
 
-def _point(space: Space, forced: dict[str, Value], last: bool = False) -> list[str]:
-    return space.overrides(space.choose(lambda name, domain: forced[name] if name in forced else _end(domain, last)))
+def _has(checked: Checked, problem: Problem) -> bool:
+    return any((other.path, other.warning) == (problem.path, problem.warning) for other in checked.problems)
+
+
+def _values(space: Space, forced: Mapping[str, Value], last: bool = False) -> dict[str, Value]:
+    return space.choose(lambda name, domain: forced[name] if name in forced else _end(domain, last))
 
 
 def _end(domain: Domain, last: bool) -> Value:

@@ -86,9 +86,7 @@ def space_of(loader: ConfigLoaderImpl, node: Mapping[str, Any], line: Swept, con
     for override in line.swept:
         found += _parameter(override, problems)
     if not found and not problems:
-        problems.append(
-            Problem("sweep.space", f"is empty: nothing is searched; name a key, as in 'temperature.start={EXAMPLE.split(', ')[2]}'")
-        )
+        problems.append(Problem("sweep.space", "is empty: nothing is searched; name a key, as in 'temperature.start=interval(0.05,1)'"))
     return Space(tuple(_ordered(_named(_resolved(found, config, problems)), problems))), problems
 
 
@@ -119,7 +117,8 @@ def _entries(loader: ConfigLoaderImpl, key: str, entry: Any, problems: list[Prob
 
 
 def _word(value: Any) -> str:
-    return Transformer.str(value)
+    """A value as the command line writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(Transformer.str(value))
 
 
 def _parameter(override: Override, problems: list[Problem]) -> list[Parameter]:
@@ -153,7 +152,7 @@ def _choice(override: Override, log: bool) -> Domain | str:
         return f"is a glob; name the options, as in {override.key_or_group}=choice(a,b)"
     if log:
         return "has the tag log, and values that are listed have no order; write tag(log, interval(0.01,1))"
-    options = list(dict.fromkeys(str(each) for each in override.sweep_string_iterator()))
+    options = list(dict.fromkeys(str(each) for each in override.sweep_iterator(_word)))
     return Choice(tuple(options)) if options else "has no values"
 
 

@@ -1,0 +1,185 @@
+"""A study on the command line, in this process; the pipeline's work is faked."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import optuna
+import pytest
+
+import tt_hydra.pipeline.run
+from tt_hydra import cli
+from tt_hydra.config.compose import compose, make_loader
+from tt_hydra.contracts import Watch
+from tt_hydra.errors import DataError
+from tt_hydra.sweep.storage import open_storage
+
+SEARCHED = ("--multirun", "temperature.start=tag(log,interval(0.02,1))", "sweep.sampler=random", "sweep.name=mine")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """An empty working directory, and the logging of this process as it was."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TT_HYDRA_OUTPUTS", raising=False)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def line(monkeypatch):
+    """Runs a command line and returns its status."""
+
+    def line(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["tt-hydra", *arguments])
+        return cli.status(arguments)
+
+    return line
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """What the pipeline was called with; its figures are best at a temperature of .1."""
+    seen = []
+
+    def run(settings, command="", changed=None, watch: Watch | None = None):
+        seen.append(SimpleNamespace(settings=settings, watch=watch, folder=settings.runtime.run_dir))
+        figures = {"valid/index/recall@10": 1 - abs(settings.temperature.start - 0.1), "index/bytes_per_item": 100.0, "search/p99_ms": 0.5}
+        figures |= {"stage/train/seconds": 3.0, "stage/train/reused": 0.0, "stage/index/seconds": 1.0, "stage/index/reused": 1.0}
+        figures |= {"test/index/recall@10": 0.5} if "test" in settings.evaluate.parts else {}
+        (settings.runtime.run_dir / "metrics.json").write_text("{}")
+        return SimpleNamespace(run_dir=settings.runtime.run_dir, metrics=figures, stages={}, curve=[0.1, 0.2])
+
+    monkeypatch.setattr(tt_hydra.pipeline.run, "run", run)
+    return seen
+
+
+def study_of(folder: Path, name: str = "mine") -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=open_storage(None, folder))
+
+
+def test_a_study(line, runs, capsys, tmp_path):
+    assert line(*SEARCHED, "embedding_dim=32", "hydra.sweeper.n_trials=3") == 0
+    folder = tmp_path / "outputs" / "sweep" / "mine"
+    assert [run.folder for run in runs] == [folder / "0", folder / "1", folder / "2", folder / "best"]
+    *trials, final = runs
+    for run in trials:
+        assert run.settings.evaluate.parts == ("valid",)
+        runtime = run.settings.runtime
+        assert not any((runtime.bundle, runtime.report, runtime.set_latest))
+        assert run.settings.embedding_dim == 32
+        assert run.watch is not None
+    assert final.settings.evaluate.parts == ("valid", "test")
+    assert final.settings.runtime.bundle
+    assert final.settings.runtime.report
+    assert final.watch is None
+    best = min(trials, key=lambda run: abs(run.settings.temperature.start - 0.1))
+    assert final.settings.temperature == best.settings.temperature
+    told = capsys.readouterr().out
+    command = next(text for text in told.splitlines() if text.startswith("python -m tt_hydra"))
+    assert command == f"python -m tt_hydra embedding_dim=32 temperature.start={best.settings.temperature.start!r}"
+    study = study_of(folder)
+    assert [trial.user_attrs["curve"] for trial in study.trials] == [[0.1, 0.2]] * 3
+    assert [trial.user_attrs["metrics"]["index/bytes_per_item"] for trial in study.trials] == [100.0] * 3
+    again = shlex.split(command)[3:]
+    assert compose(make_loader(), "run", again)[0].temperature.start == best.settings.temperature.start
+
+
+def test_the_winner_is_an_experiment(line, runs, tmp_path):
+    assert line(*SEARCHED, "index=flat,hnsw", "hydra.sweeper.n_trials=4", "tower=sequence") == 0
+    folder, final = tmp_path / "outputs" / "sweep" / "mine", runs[-1].settings
+    assert line("--config-dir", str(folder), "experiment=best") == 0
+    again = runs[-1].settings
+    for name in ("tower", "temperature", "index", "quantization", "loss", "train", "evaluate", "embedding_dim", "data", "optimizer"):
+        assert getattr(again, name) == getattr(final, name), name
+    assert (folder / "best.yaml").read_text() == (folder / "experiment" / "best.yaml").read_text()
+
+
+def test_the_same_command_goes_on_and_ends_at_once_where_all_is_done(line, runs, tmp_path):
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=2", "sweep.final=false") == 0
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=4", "sweep.final=false") == 0
+    assert [run.folder.name for run in runs] == ["0", "1", "2", "3"]
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=4") == 0
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=4") == 0
+    assert [run.folder.name for run in runs[4:]] == ["best"]
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=4", "seed=7") == 2, "another study"
+    assert len(runs) == 5
+
+
+def test_failed_trials_leave_the_others_alone(line, runs, monkeypatch, capsys):
+    whole = tt_hydra.pipeline.run.run
+
+    def run(settings, command="", changed=None, watch=None):
+        if settings.runtime.run_dir.name == "1":
+            raise DataError("no such column")
+        return whole(settings, command, changed, watch)
+
+    monkeypatch.setattr(tt_hydra.pipeline.run, "run", run)
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=3") == 0
+    assert [run.folder.name for run in runs] == ["0", "2", "best"]
+    assert "Error executing job" not in capsys.readouterr().err
+
+
+def test_where_no_trial_keeps_the_budget_there_is_no_winner(line, runs, capsys):
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=2", "budget.bytes_per_item=64") == 2
+    assert [run.folder.name for run in runs] == ["0", "1"]
+    assert "keeps the budget; trial 0 comes nearest and passes budget.bytes_per_item by 36" in capsys.readouterr().err
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=2", "sweep.name=other", "budget.bytes_per_item=100") == 0
+
+
+def test_an_interruption_says_how_to_go_on(line, runs, monkeypatch, capsys):
+    def run(settings, command="", changed=None, watch=None):
+        raise KeyboardInterrupt
+
+    whole = tt_hydra.pipeline.run.run
+    monkeypatch.setattr(tt_hydra.pipeline.run, "run", run)
+    assert line("-m", "temperature.start=interval(0.1,1)", "hydra.sweeper.n_trials=1") == 130
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith("interrupted; to go on from here: python -m tt_hydra -m 'temperature.start=interval(0.1,1)' ")
+    monkeypatch.setattr(tt_hydra.pipeline.run, "run", whole)
+    assert line(*shlex.split(told.partition(": ")[2])[3:]) == 0
+    assert [run.folder.name for run in runs] == ["0", "best"]
+    assert len(list(Path("outputs/sweep").iterdir())) == 1
+
+
+def test_mistakes_are_refused_before_anything_is_made(line, runs, capsys, tmp_path):
+    refused = {
+        ("temprature.start=interval(0.1,1)",): "temprature.start: is no key; did you mean 'temperature.start'?",
+        ("temperature.start=interval(1,0.1)",): "temperature.start: is an empty interval, from 1 to 0.1; the smaller bound comes first",
+        ("index=choice(flat,hnws)", "sweep.name=a"): "index: has no option 'hnws'; did you mean 'hnsw'?",
+        ("sweep=temprature_dim",): "sweep: has no option 'temprature_dim'; did you mean 'temperature_dim'?",
+        ("seed=interval(1,9)",): "seed: must be a whole number, got 1.0",
+        ("index=flat,hnsw", "trian.patience=range(1,4)", "sweep.name=a"): "trian.patience: is no key; did you mean 'train.patience'?",
+        ("temperature.start=interval(0.1,1)", "sweep.objectives=[test/index/recall@10]"): "nothing may be chosen by",
+        ("temperature.start=interval(0.1,1)", "sweep.sampler=tpee"): "sweep.sampler: must be tpe or gp or nsga2 or random, got 'tpee'",
+        ("seed=1", "sweep.name=a"): "sweep.space: is empty",
+        ("temperature.start=interval(0.1,1)", "hydra.sweeper.trials=3"): "hydra.sweeper.trials",
+    }
+    for overrides, message in refused.items():
+        assert line("-m", *overrides) == 2
+        told = capsys.readouterr()
+        assert message in told.err
+        assert "Traceback" not in told.err
+    assert not runs
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_says_what_would_be_searched(line, runs, capsys, tmp_path):
+    assert line("check", "-m", "sweep=temperature_dim", "temperature=constant") == 0
+    told = capsys.readouterr().out
+    assert [text.split()[0] for text in told.splitlines()] == ["temperature.start", "embedding_dim", "ok"]
+    assert not runs
+
+
+@pytest.mark.parametrize("name", ["temperature_dim", "loss_negatives", "index_only", "joint"])
+def test_shipped_sweeps(line, name):
+    assert line("check", "-m", f"sweep={name}") == 0
