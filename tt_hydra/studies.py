@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -186,7 +187,7 @@ class _Session:
                 seed=int(config.seed) if self._settings.seed is None else self._settings.seed,
                 shared=search.shared,
                 program=("python", "-m", "tt_hydra", *(f"--config-dir={folder}" for folder in own_folders)),
-                command=" ".join(["python -m tt_hydra", *sys.argv[1:]]),
+                command=shlex.join(["python", "-m", "tt_hydra", *(word for word in sys.argv[1:] if word != "--config-name=run")]),
                 read_points=_points,
             )
         )

@@ -109,6 +109,7 @@ def test_everything_in_order():
         "passes a limit",
         "over budget",
         "outputs/sweep/temperature_dim/best.yaml",
+        "optuna-dashboard journal",
     ]:
         assert expected in found.text, expected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -244,4 +245,6 @@ def _study(record: StudyRecord) -> Html:
         "folder": record.folder,
     }
     rows = (element("div", element("dt", name), element("dd", value)) for name, value in facts.items())
-    return element("dl", *rows, class_="facts")
+    watch = shlex.join(["optuna-dashboard", record.storage])
+    note = element("p", "Its trials as they come, and a page for each: install optuna-dashboard, then", class_="note")
+    return join([element("dl", *rows, class_="facts"), note, command_line(watch)])

@@ -204,9 +204,9 @@ def _is_wide(numbers: Sequence[float]) -> bool:
 
 
 def _log_ticks(numbers: Sequence[float]) -> Spec:
-    """1, 2 and 5 of each power of ten, or 1 alone over many."""
+    """Every figure of a short stretch, 1, 2 and 5 of each power of ten, or 1 alone over many."""
     low, high = math.log10(min(numbers)) - 0.05, math.log10(max(numbers)) + 0.05
-    factors = (1, 2, 5) if high - low < 2.2 else (1,)
+    factors = range(1, 10) if high - low < 0.6 else (1, 2, 5) if high - low < 2.2 else (1,)
     marks = [factor * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for factor in factors]
     return {"tickvals": [mark for mark in marks if low <= math.log10(mark) <= high], "tickformat": "~g"}
 
