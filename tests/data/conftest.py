@@ -93,7 +93,9 @@ def random_tables() -> Callable[..., Tables]:
                 "split": rng.choice(["train", "train", "train", "valid", "test"], events),
             }
         )
-        fields = {"history": HistorySpec(max_length=3), "statistics": ("count", "rate_7d") if time else (), **changes}
+        by_id = {"id": FeatureSpec(kind="categorical")}
+        own = {"queries": by_id, "items": by_id, "history": HistorySpec(max_length=3), "statistics": ("count", "rate_7d") if time else ()}
+        fields = {**own, **changes}
         return Tables(
             queries=pl.DataFrame({"id": [f"q{row}" for row in range(12)]}),
             items=pl.DataFrame({"id": [f"i{row}" for row in range(15)]}),

@@ -45,6 +45,11 @@ def test_the_text_of_interactions_stands_for_the_query_id(make_tables):
     assert (features.queries, features.context) == ({}, {"text": FeatureSpec(kind="text")})
 
 
+def test_who_has_a_history_need_not_be_known_by_id(make_tables):
+    features = declared(make_tables(declaration=Declaration(history=HistorySpec(), statistics=("count",))))
+    assert (features.queries, features.items) == ({}, {})
+
+
 @pytest.mark.parametrize(
     ("declaration", "changes", "message"),
     [

@@ -34,7 +34,7 @@ class OwnNegatives:
     Attributes:
         query: ``(pairs,)`` int64, query of the batch.
         column: ``(pairs,)`` int64, candidate of the batch.
-        log_q: ``(pairs,)`` float32, log probability that the candidate is among the query's own negatives.
+        log_q: ``(pairs,)`` float32, log probability that the candidate is among the query's negatives, its own or those of all queries.
         teacher: ``(pairs,)`` float32, a teacher's score of the pair, NaN where there is none.
     """
 

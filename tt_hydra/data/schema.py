@@ -26,7 +26,7 @@ class Declared:
 
 
 def declared(tables: Tables) -> Declared:
-    """The features of both sides; a side that declares none has its id as the only one.
+    """The features of both sides; a side that has nothing else is known by its id.
 
     Raises:
         DataError: a column is not there, or statistics and time features lack a clock.
@@ -34,8 +34,8 @@ def declared(tables: Tables) -> Declared:
     declaration = tables.declaration
     by_id = {"id": FeatureSpec(kind="categorical")}
     context = dict(declaration.context) | ({TEXT: FeatureSpec(kind="text")} if declaration.text else {})
-    queries = declaration.queries or ({} if declaration.text else by_id)
-    result = Declared(queries, context, declaration.items or by_id)
+    queries = declaration.queries or ({} if context or declaration.history is not None else by_id)
+    result = Declared(queries, context, declaration.items or ({} if declaration.statistics else by_id))
     for where, features, columns in (
         ("queries", result.queries, tables.queries.columns),
         ("context", result.context, tables.interactions.columns),
