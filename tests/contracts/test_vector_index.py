@@ -17,7 +17,7 @@ from tt_hydra.index.storage import load_index
 
 K = 10
 ITEMS, ASKED = catalogue(), questions()
-EXACT_CODES = {"none", "fp16", "int8", "scalar", "pca", "binary", "pq_refined"}
+EXACT_CODES = {"none", "fp16", "int8", "scalar", "pca", "pca_int8", "binary", "pq_refined"}
 every_index = pytest.mark.parametrize("name", PAIRS)
 both_metrics = pytest.mark.parametrize("metric", ["dot", "cosine"])
 

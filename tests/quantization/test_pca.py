@@ -16,3 +16,8 @@ def test_more_dimensions_than_there_are_is_refused() -> None:
         Pca(dim=9).resolve(8)
     with pytest.raises(IndexSpecError, match=r"quantization\.dim=0"):
         Pca(dim=0)
+
+
+def test_kept_dimensions_are_stored_as_floats_or_bytes() -> None:
+    with pytest.raises(IndexSpecError, match=r"quantization\.store='int4'"):
+        Pca(store="int4")  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ QUANTIZATIONS = {
     "int8": Int8(),
     "scalar": Scalar(bits=6),
     "pca": Pca(dim=16),
+    "pca_int8": Pca(dim=16, store="int8"),
     "pq": Pq(m=12, bits=6),
     "opq": Opq(m=12, bits=6, iterations=3),
     "binary": Binary(),

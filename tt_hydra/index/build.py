@@ -22,7 +22,7 @@ from tt_hydra.index.made import Made
 from tt_hydra.index.parse import build_string
 from tt_hydra.index.structure import search_defaults
 from tt_hydra.index.threads import codebook_training
-from tt_hydra.index.transform import product_rotation, projection, random_rotation
+from tt_hydra.index.transform import product_rotation, projection, random_rotation, rotated_projection
 from tt_hydra.index.vectors import Rows
 from tt_hydra.quantization.binary import Binary
 from tt_hydra.quantization.none import NoQuantization
@@ -109,6 +109,8 @@ def _build(spec: IndexSpec, quantization: Quantization, rows: Rows, seed: int, m
 
 def _transform(quantization: Quantization, m: int, bits: int, rows: Rows, seed: int) -> faiss.VectorTransform | None:
     match quantization:
+        case Pca(store="int8"):
+            return rotated_projection(rows.sample(SAMPLE, seed), quantization.resolve(rows.dim), seed)
         case Pca():
             return projection(rows.sample(SAMPLE, seed), quantization.resolve(rows.dim))
         case Opq():
@@ -145,7 +147,7 @@ def _lists(nlist: int, codes: Codes, source: _Source) -> faiss.IndexIVF:
 def _graph(spec: Hnsw, codes: Codes, source: _Source) -> faiss.Index:
     key = ("graph", source.key, replace(spec, efSearch=1))
     graph = source.made.part(key, lambda: _links(spec, codes.dim, source))
-    if isinstance(codes.quantization, NoQuantization | Pca):
+    if isinstance(codes.quantization, NoQuantization) or (isinstance(codes.quantization, Pca) and codes.quantization.store == "none"):
         return graph
     graph = faiss.clone_index(graph) if source.made.kept else graph
     replace_storage(graph, _fill(codes.in_order(), source, SAMPLE))

@@ -12,6 +12,7 @@ from tt_hydra.quantization.binary import Binary
 from tt_hydra.quantization.fp16 import Fp16
 from tt_hydra.quantization.int8 import Int8
 from tt_hydra.quantization.opq import Opq
+from tt_hydra.quantization.pca import Pca
 from tt_hydra.quantization.pq import Pq
 from tt_hydra.quantization.scalar import Scalar
 
@@ -33,7 +34,7 @@ class Codes:
         match self.quantization:
             case Fp16():
                 return faiss.IndexScalarQuantizer(self.dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-            case Int8():
+            case Int8() | Pca(store="int8"):
                 return faiss.IndexScalarQuantizer(self.dim, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
             case Scalar():
                 return faiss.IndexScalarQuantizer(self.dim, _few_bits(self.quantization), faiss.METRIC_INNER_PRODUCT)
@@ -54,7 +55,7 @@ class Codes:
         match self.quantization:
             case Fp16():
                 return faiss.IndexIVFScalarQuantizer(*shape, faiss.ScalarQuantizer.QT_fp16, metric)
-            case Int8():
+            case Int8() | Pca(store="int8"):
                 return faiss.IndexIVFScalarQuantizer(*shape, faiss.ScalarQuantizer.QT_8bit, metric)
             case Scalar():
                 return faiss.IndexIVFScalarQuantizer(*shape, _few_bits(self.quantization), metric)

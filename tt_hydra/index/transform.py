@@ -24,6 +24,15 @@ def projection(sample: FloatArray, dim: int) -> faiss.VectorTransform:
     return transform
 
 
+def rotated_projection(sample: FloatArray, dim: int, seed: int) -> faiss.VectorTransform:
+    """``projection``, and then a random rotation of the dimensions that are kept."""
+    transform = projection(sample, dim)
+    leading = faiss.vector_to_array(transform.A).reshape(dim, -1).astype(np.float64)
+    rotation, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(dim, dim)))
+    faiss.copy_array_to_vector((rotation @ leading).astype(np.float32).ravel(), transform.A)
+    return transform
+
+
 def product_rotation(sample: FloatArray, m: int, bits: int, iterations: int) -> faiss.VectorTransform:
     """The rotation that suits product quantization in ``m`` pieces; the width grows to the next multiple of ``m``."""
     width = sample.shape[1]

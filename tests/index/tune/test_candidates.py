@@ -27,6 +27,7 @@ CODES = [
     Scalar(),
     Scalar(bits=4),
     Pca(dim=10),
+    Pca(dim=10, store="int8"),
     Pq(m=6, bits=6),
     Opq(m=5, bits=6, iterations=1),
     Binary(refine=0),

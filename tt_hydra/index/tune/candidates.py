@@ -21,6 +21,8 @@ HEADERS = 700
 """Bytes of ``index.json`` and of the FAISS file besides its arrays, about."""
 ROW_ID, LIST = 8, 20
 """Bytes of an item's number in an inverted list, and of a list."""
+TOLD = ("m", "dim", "store", "bits")
+"""Fields of a quantization that its name tells."""
 SHORT = {"NoQuantization": "none"}
 
 
@@ -66,7 +68,10 @@ class Candidate:
             shown.append(f"M={self.spec.M}")
         if isinstance(self.spec, Ivf):
             shown.append(f"nlist={self.spec.nlist}")
-        shown += [self.codes, *(f"{key}={getattr(self.quantization, key)}" for key in ("m", "dim", "bits") if _set(self.quantization, key))]
+        shown += [
+            self.codes,
+            *(f"{key}={getattr(self.quantization, key)}" for key in TOLD if _set(self.quantization, key)),
+        ]
         if self.prefix_dim is not None:
             shown.append(f"prefix={self.prefix_dim}")
         return " ".join([*shown, *(f"{key}={value}" for key, value in (params or {}).items() if key != "refine" or value)])
@@ -114,7 +119,7 @@ def _codes(quantization: Quantization, dim: int, size: int) -> tuple[float, floa
             return dim * quantization.bits / 8, 8 * dim, dim
         case Pca():
             kept = quantization.resolve(dim)
-            return 4 * kept, 4 * kept * dim, kept
+            return (4 if quantization.store == "none" else 1) * kept, 4 * kept * dim + 8 * kept, kept
         case Pq() | Opq():
             m, bits = quantization.resolve_m(dim), resolve_bits(quantization.bits, size)
             inner = dim if isinstance(quantization, Pq) else -(-dim // m) * m
@@ -126,7 +131,7 @@ def _codes(quantization: Quantization, dim: int, size: int) -> tuple[float, floa
 
 
 def _set(component: object, key: str) -> bool:
-    return getattr(component, key, None) is not None
+    return getattr(component, key, None) not in (None, "none")
 
 
 def _changes(node: str, component: object) -> list[str]:

@@ -19,6 +19,7 @@ from tt_hydra.quantization.fp16 import Fp16
 from tt_hydra.quantization.int8 import Int8
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.quantization.opq import Opq
+from tt_hydra.quantization.pca import Pca
 from tt_hydra.quantization.pq import Pq, nearest_divisor
 from tt_hydra.quantization.scalar import Scalar
 
@@ -30,6 +31,8 @@ RESCORED = 10
 """Candidates for each result that rescoring starts from; tuned later."""
 UNEQUAL = 0.3
 """Spread of the norms (standard deviation of their logarithm) from which on graphs over inner products are tried last."""
+STEP = 8
+"""Numbers of dimensions that FAISS compares at once; others are slow."""
 SLACK = 1.02
 """How far a predicted size may be over the limit, so that the files themselves decide."""
 
@@ -97,10 +100,23 @@ def _codes(spec: IndexSpec, catalogue: Catalogue, only: Quantization, dim: int, 
             yield Binary(refine=RESCORED)
         return
     yield from (Fp16(), Scalar(bits=6))
+    yield from _projections(spec, catalogue, dim, room)
     if isinstance(spec, Hnsw):
         return
     yield from (Scalar(bits=4), Binary(refine=RESCORED), Binary(refine=0))
     yield from _products(spec, catalogue, dim, room)
+
+
+def _projections(spec: IndexSpec, catalogue: Catalogue, dim: int, room: float) -> Iterator[Quantization]:
+    """The most dimensions that fit as int8, where not all of them do; at least half of them."""
+    prefix = None if dim == catalogue.dim else dim
+    if _fits(Candidate(spec, Int8(), prefix), catalogue, room / SLACK):
+        return
+    for kept in range(dim - 1 - (dim - 1) % STEP, dim // 2, -STEP):
+        codes = Pca(dim=kept, store="int8")
+        if _fits(Candidate(spec, codes, prefix), catalogue, room / SLACK):
+            yield codes
+            return
 
 
 def _products(spec: IndexSpec, catalogue: Catalogue, dim: int, room: float) -> Iterator[Quantization]:
