@@ -263,3 +263,8 @@ def test_a_guide_reads_texts_of_both_sides(told):
     one(told("screen=guide", "data=vectors", "data.path=."), "screen: asks a text model", "screen=margin")
     assert told("screen=guide", "data=beir", "data.path=.", "train.batch_size=1024") == []
     assert told("screen=margin", "data=vectors", "data.path=.") == []
+
+
+def test_mining_takes_an_index_that_is_named(told):
+    one(told("negatives=mined", "index@negatives.index=auto", "negatives.start=0"), "negatives.index: is auto", "flat, ivf or hnsw")
+    assert told("index=auto") == []

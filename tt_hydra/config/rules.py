@@ -14,6 +14,7 @@ from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
 
 MINED = "tt_hydra.negatives.mined.Mined"
+AUTO = "tt_hydra.index.auto.Auto"
 SMALL_BATCH = 1000
 """In-batch negatives below which recall suffers."""
 SHARP = 0.1
@@ -157,6 +158,8 @@ def mining(spec: Spec) -> Iterator[Problem]:
         check_pair(index_spec, NoQuantization(), dim if dim is None or dim > 0 else None, None)
     except TTHydraError as error:
         yield Problem("negatives.index", f"cannot search: {error}")
+    if isinstance(node, Mapping) and node.get(TARGET) == AUTO:
+        yield Problem("negatives.index", "is auto, which looks for the index to serve: choose flat, ivf or hnsw for mining")
     epochs, start = spec.get("train", {}).get("max_epochs"), negatives.get("start", 1)
     beside = negatives.get("refresh") == "asynchronous" and negatives.get("unit", "epochs") == "epochs"
     if epochs and start + (negatives.get("every", 1) if beside else 0) >= epochs:

@@ -36,6 +36,10 @@ class Budget:
         """The limits from above."""
         return {name: limit for name, limit in self.limits().items() if name != RECALL}
 
+    def costs_missed(self, measured: Mapping[str, float | None]) -> bool:
+        """Whether ``measured`` exceeds a limit from above."""
+        return bool(self.missed(measured).keys() - {RECALL})
+
     def bytes_limit(self, size: int) -> float | None:
         """Bytes for each of ``size`` items that both limits on bytes allow."""
         limits = [self.bytes_per_item, None if self.bytes_total is None else self.bytes_total / size]

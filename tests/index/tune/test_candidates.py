@@ -65,3 +65,18 @@ def test_tuned_parameters_become_its_own() -> None:
     tuned = Candidate(Ivf(nlist=30), Binary(refine=10)).tuned({"nprobe": 5, "refine": 3})
     assert (tuned.spec, tuned.quantization) == (Ivf(nlist=30, nprobe=5), Binary(refine=3))
     assert Candidate(Flat(), NoQuantization()).tuned({"refine": 0}).quantization == NoQuantization()
+
+
+def test_finer_codes_of_one_kind_find_no_less() -> None:
+    int8 = Candidate(Flat(), Int8())
+    assert int8.finer(Candidate(Flat(), Scalar(bits=6)))
+    assert Candidate(Flat(), Scalar(bits=6)).finer(Candidate(Flat(), Scalar(bits=4)))
+    for other in (
+        int8,
+        Candidate(Flat(), Fp16()),
+        Candidate(Ivf(nlist=3), Scalar()),
+        Candidate(Flat(), Pca(dim=3)),
+        Candidate(Flat(), Scalar(), 8),
+    ):
+        assert not int8.finer(other)
+    assert not int8.finer(Candidate(Flat(), Binary(refine=10))), "the full vectors put its results in order"

@@ -12,6 +12,7 @@ from tt_hydra.index.ivf import POINTS_PER_LIST, Ivf
 from tt_hydra.quantization.binary import Binary
 from tt_hydra.quantization.fp16 import Fp16
 from tt_hydra.quantization.int8 import Int8
+from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.quantization.opq import Opq
 from tt_hydra.quantization.pca import Pca
 from tt_hydra.quantization.pq import Pq, resolve_bits
@@ -57,9 +58,10 @@ class Candidate:
         return bool(getattr(self.quantization, "refine", 0))
 
     def finer(self, other: Candidate) -> bool:
-        """Whether its codes are those of ``other`` with more precision, and as quick to compare."""
-        order = ("none", "fp16", "int8", "scalar")
-        return self.codes in order and other.codes in (*order[order.index(self.codes) + 1 :], "pq", "opq") and not other.refines
+        """Whether it is of the same kind as ``other`` with more bits for each dimension, so that it finds no less."""
+        own, others = _bits(self.quantization), _bits(other.quantization)
+        same = self.spec == other.spec and self.prefix_dim == other.prefix_dim
+        return same and own is not None and others is not None and own > others and not other.refines
 
     def name(self, params: Mapping[str, int] | None = None) -> str:
         """What a person reads: ``hnsw M=16 int8 efSearch=64``."""
@@ -128,6 +130,22 @@ def _codes(quantization: Quantization, dim: int, size: int) -> tuple[float, floa
         case Binary():
             return dim / 8 + 8, 4 * dim * dim + 4 * dim, dim
     return 4 * dim, 0, dim
+
+
+def _bits(quantization: Quantization) -> float | None:
+    """Bits of a dimension; None where dimensions are not stored alike."""
+    match quantization:
+        case NoQuantization():
+            return 32
+        case Fp16():
+            return 16
+        case Int8():
+            return 8
+        case Scalar():
+            return quantization.bits
+        case Binary():
+            return 1
+    return None
 
 
 def _set(component: object, key: str) -> bool:

@@ -20,7 +20,7 @@ from tt_hydra.index.tune.dominance import on_front
 from tt_hydra.index.tune.judge import Judge, Point
 from tt_hydra.index.tune.proposals import Catalogue, propose
 from tt_hydra.index.tune.tuner import Tuned, Tuner
-from tt_hydra.index.tune.workshop import Workshop
+from tt_hydra.index.tune.workshop import Workshop, quietly
 from tt_hydra.index.vectors import Rows
 
 logger = logging.getLogger(__name__)
@@ -81,8 +81,9 @@ def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder
     """
     catalogue = describe(job, vectors)
     room = job.budget.bytes_limit(catalogue.size)
-    everything = propose(catalogue, job.auto, job.quantization, None)
-    candidates = propose(catalogue, job.auto, job.quantization, room)
+    with quietly():
+        everything = propose(catalogue, job.auto, job.quantization, None)
+        candidates = propose(catalogue, job.auto, job.quantization, room)
     logger.info("index=auto: %d candidates for %d items of %d dimensions", len(candidates), catalogue.size, catalogue.dim)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".tuning") as scratch:
         workshop = Workshop(vectors, job.metric, job.seed, Path(scratch), vectors_file)

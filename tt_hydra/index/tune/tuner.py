@@ -140,12 +140,16 @@ class Tuner:
         return self._worse_kin(candidate, meter)
 
     def _worse_kin(self, candidate: Candidate, meter: Meter) -> str:
-        """A built index of the same kind with finer codes that others beat by far at no more bytes than the candidate has."""
+        """A built index of the same kind with finer codes that keeps the budget, or that others beat at no more bytes than this takes."""
         size = candidate.bytes_per_item(self._size, self.workshop.vectors.shape[1])
         rivals = [point for point in meter.points if point.built.bytes_per_item <= size]
         for kin in self._built:
-            akin = kin.candidate.spec == candidate.spec and kin.candidate.finer(candidate)
-            if akin and all(any(_beats(rival, point) for rival in rivals) for point in meter.of(kin)):
+            points = meter.of(kin)
+            if not kin.candidate.finer(candidate) or not points:
+                continue
+            if self.budget.costs and not any(self._aim.costs_missed(point.figures(self._size)) for point in points):
+                return f"{kin.candidate.name()} is finer and keeps the limits"
+            if all(any(_beats(rival, point) for rival in rivals) for point in points):
                 return f"{kin.candidate.name()} is beaten by far"
         return ""
 
