@@ -31,6 +31,7 @@ class EvaluateSettings:
         latency_queries: single queries timed for the latency percentiles.
         examples: queries shown with their results in the report.
         parts: which parts are measured; a trial of a sweep measures ``valid`` alone.
+        time_queries: whether the query tower is timed too, beside the search; trials of a sweep leave it out unless they aim at it.
     """
 
     exclude_seen: bool = True
@@ -38,6 +39,7 @@ class EvaluateSettings:
     latency_queries: int = 1000
     examples: int = 5
     parts: tuple[Literal["valid", "test"], ...] = ("valid", "test")
+    time_queries: bool = True
 
     def __post_init__(self) -> None:
         if not self.parts or len(set(self.parts)) < len(self.parts):

@@ -185,7 +185,7 @@ def _latencies(evaluation: Evaluation) -> Metrics:
     with single_thread():
         search = measure_latency(lambda number: evaluation.index.search(vectors[number : number + 1], ANN_CUTOFF), len(vectors))
         metrics = _percentiles("search", search)
-        if evaluation.towers is not None:
+        if evaluation.towers is not None and evaluation.settings.time_queries:
             metrics |= _percentiles("query", _query_latency(evaluation, evaluation.towers, part, len(vectors)))
     return metrics
 
