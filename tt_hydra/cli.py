@@ -106,12 +106,7 @@ def _refuse_mistakes(context: Context) -> None:
     inspecting = call.flags.cfg is not None or call.flags.info is not None
     if call.flags.multirun and is_study(context.loader, call.command, call.overrides):
         context.study = True
-        search, problems = search_of(context.loader, call.command, call.overrides)
-        refuse(problems)
-        told = examine(context.loader, call.command, search)
-        refuse(told)
-        for problem in told:
-            print(f"warning: {problem}", file=sys.stderr)
+        _refuse_study(context)
         return
     found = []
     for overrides in jobs_of(context.loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:
@@ -123,6 +118,17 @@ def _refuse_mistakes(context: Context) -> None:
     refuse([problem for problem in found[0] if all(problem in others for others in found)])
     if len(found) == 1 and not inspecting:
         build(node, object)
+
+
+def _refuse_study(context: Context) -> None:
+    """Refuses what no trial of a study can work with; tells what some cannot."""
+    call = context.call
+    search, problems = search_of(context.loader, call.command, call.overrides)
+    refuse(problems)
+    doubts = examine(context.loader, call.command, search)
+    refuse(doubts)
+    for problem in doubts:
+        print(f"warning: {problem}", file=sys.stderr)
 
 
 def _job(config: DictConfig, context: Context) -> Mapping[str, float] | None:

@@ -295,7 +295,7 @@ def test_hydras_own_options(line, capsys, runs):
     assert stop.value.code == 0
     printed = capsys.readouterr().out
     assert all(command in printed for command in ("search", "store", "check"))
-    assert "index: factory, flat, hnsw, ivf" in printed
+    assert "index: auto, factory, flat, hnsw, ivf" in printed
     assert not runs
 
 
