@@ -113,7 +113,7 @@ def _stages(session: Session) -> tuple[Folders, Dataset, TwoTower | None]:
         "index",
         indexing.resolved(settings),
         _title(settings.index, settings.quantization),
-        lambda folder: indexing.index(settings, embedded, folder),
+        lambda folder: indexing.index(settings, dataset, embedded, folder),
     )
     evaluated = _evaluate(session, dataset, towers, embedded, indexed)
     return Folders(prepared, trained, embedded, indexed, evaluated), dataset, towers
