@@ -90,6 +90,9 @@ def test_a_budget_that_nothing_keeps_is_refused_with_what_would_have_to_give_way
     with pytest.raises(BudgetError, match=r"budget\.bytes_per_item=1 cannot be met.*raise budget\.bytes_per_item to") as refused:
         search(Budget(bytes_per_item=1, recall_vs_exact=0.9))
     assert "keep budget.recall_vs_exact=0.9" in str(refused.value)
+    told = float(str(refused.value).rpartition("raise budget.bytes_per_item to ")[2])
+    assert told < DIM + 8 + 60, "no more than a byte a dimension is needed, and the told size is that of the smallest found"
+    search(Budget(bytes_per_item=told, recall_vs_exact=0.9))
     with pytest.raises(BudgetError, match=r"budget\.latency_p99_ms=0\.5 cannot be met.* to 1"):
         search(Budget(latency_p99_ms=0.5))
     assert not [path for path in tmp_path.iterdir() if path.is_dir()], "nothing is left behind"

@@ -20,7 +20,7 @@ from tt_hydra.quantization.int8 import Int8
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.quantization.opq import Opq
 from tt_hydra.quantization.pca import Pca
-from tt_hydra.quantization.pq import Pq, nearest_divisor
+from tt_hydra.quantization.pq import Pq
 from tt_hydra.quantization.scalar import Scalar
 
 NEIGHBOURS = (4, 8, 16, 32)
@@ -120,9 +120,10 @@ def _projections(spec: IndexSpec, catalogue: Catalogue, dim: int, room: float) -
 
 
 def _products(spec: IndexSpec, catalogue: Catalogue, dim: int, room: float) -> Iterator[Quantization]:
-    """Product codes of the largest size that fits, below the size of six bits a dimension; with rescoring, of dim / 8 bytes."""
-    smallest = Candidate(spec, Pq(m=1), None if dim == catalogue.dim else dim)
-    if not _possible(smallest, catalogue):
+    """Product codes of the largest size that fits, where six bits a dimension, which lose less and train in no time, do not fit."""
+    prefix = None if dim == catalogue.dim else dim
+    smallest = Candidate(spec, Pq(m=1), prefix)
+    if not _possible(smallest, catalogue) or _fits(Candidate(spec, Scalar(bits=6), prefix), catalogue, room / SLACK):
         return
     left = min(math.floor(room - smallest.bytes_per_item(catalogue.size, catalogue.dim)) + 1, round(0.7 * dim))
     if left >= 1:
@@ -130,7 +131,6 @@ def _products(spec: IndexSpec, catalogue: Catalogue, dim: int, room: float) -> I
         yield from (Pq(m=m), Opq(m=m))
         if m < left:
             yield Opq(m=left)
-    yield Pq(m=nearest_divisor(dim, dim / 4), refine=RESCORED)
 
 
 def _possible(candidate: Candidate, catalogue: Catalogue) -> bool:

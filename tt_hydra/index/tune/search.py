@@ -16,7 +16,9 @@ from tt_hydra.index.auto import Auto
 from tt_hydra.index.budget import Budget
 from tt_hydra.index.check import Quantization
 from tt_hydra.index.faiss_index import FaissIndex
+from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.dominance import on_front
+from tt_hydra.index.tune.effort import effort
 from tt_hydra.index.tune.judge import Judge, Point
 from tt_hydra.index.tune.proposals import Catalogue, propose
 from tt_hydra.index.tune.tuner import Tuned, Tuner
@@ -26,6 +28,10 @@ from tt_hydra.index.vectors import Rows
 logger = logging.getLogger(__name__)
 
 NORMS_SAMPLED = 10_000
+LARGE = 8.0
+"""Bytes a dimension within which relaxations of a budget are looked for: twice the full vectors."""
+QUICK_S = 5.0
+"""Estimated seconds to build beyond which a relaxation is not tried."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,12 +88,12 @@ def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder
     catalogue = describe(job, vectors)
     room = job.budget.bytes_limit(catalogue.size)
     with quietly():
-        everything = propose(catalogue, job.auto, job.quantization, None)
+        relaxed = beyond(catalogue, job, room)
         candidates = propose(catalogue, job.auto, job.quantization, room)
     logger.info("index=auto: %d candidates for %d items of %d dimensions", len(candidates), catalogue.size, catalogue.dim)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".tuning") as scratch:
         workshop = Workshop(vectors, job.metric, job.seed, Path(scratch), vectors_file)
-        tuner = Tuner(workshop, judge, job.budget, job.auto.seconds, everything)
+        tuner = Tuner(workshop, judge, job.budget, job.auto.seconds, relaxed)
         found = tuner.run(candidates)
         if judge.quality is not None:
             _judge_quality(found, judge.quality)
@@ -112,6 +118,19 @@ def _judge_quality(found: Tuned, quality: Callable[[FaissIndex], float]) -> None
         index = point.built.index
         if index is not None:
             point.quality = quality(index.tuned(index.spec, index.quantization, point.params))
+
+
+def beyond(catalogue: Catalogue, job: Job, room: float | None) -> list[Candidate]:
+    """Candidates that do not fit the limit on bytes, smallest first, as far as they are quick to build: they tell what would fit."""
+    if room is None:
+        return []
+
+    def size(candidate: Candidate) -> float:
+        return candidate.bytes_per_item(catalogue.size, catalogue.dim)
+
+    found = propose(catalogue, job.auto, job.quantization, max(room, LARGE * catalogue.dim))
+    quick = [each for each in found if size(each) > room and effort(each, catalogue.size, catalogue.dim).seconds < QUICK_S]
+    return sorted(quick, key=size)
 
 
 def describe(job: Job, vectors: FloatArray) -> Catalogue:
