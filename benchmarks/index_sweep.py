@@ -24,12 +24,13 @@ SHARED = ("prepare", "train", "embed")
 def main() -> None:
     quick = arguments(__doc__).quick
     trials, shared = (20, ["train.max_epochs=1"]) if quick else (50, [])
+    root = outputs() / "benchmarks" / NAME
+    shutil.rmtree(root, ignore_errors=True)  # what an earlier call measured would be reused, and is not to be
+    shared = [*shared, f"runtime.outputs={root}"]
     run_ours(NAME, shared)
-    folder = outputs() / "sweep" / NAME
-    shutil.rmtree(folder, ignore_errors=True)
-    told = [*shared, "sweep=index_only", "sweep.sampler=random", f"sweep.name={NAME}", "sweep.final=false", f"hydra.sweeper.n_trials={trials}"]
-    command = [sys.executable, "-m", "tt_hydra", "--multirun", *told, f"runtime.outputs={outputs()}"]
-    subprocess.run(command, check=True, cwd=ROOT)
+    told = ["sweep=index_only", "sweep.sampler=random", f"sweep.name={NAME}", "sweep.final=false", f"hydra.sweeper.n_trials={trials}"]
+    subprocess.run([sys.executable, "-m", "tt_hydra", "--multirun", *shared, *told], check=True, cwd=ROOT)
+    folder = root / "sweep" / NAME
     study = optuna.load_study(study_name=NAME, storage=open_storage(None, folder))
     done = [trial for trial in study.trials if METRICS in trial.user_attrs and SAME_AS not in trial.user_attrs]
     starts = [*(trial.datetime_start for trial in study.trials), study.trials[-1].datetime_complete]
