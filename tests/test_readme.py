@@ -25,8 +25,11 @@ from tt_hydra.config.compose import compose, jobs_of, make_loader
 from tt_hydra.config.paths import PACKAGE, config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
+from tt_hydra.studies import examine, is_study, search_of
 
 ROOT = PACKAGE.parent
+FILES = ("csv", "html", "json", "jsonl", "log", "parquet", "yaml")
+"""What a name of a file, which is not a key, ends with."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONF = config_dir()
 OURS = "python -m tt_hydra"
@@ -112,6 +115,10 @@ def test_a_command_composes_passes_the_check_and_is_built(line: str, shop: Path,
     if call.flags.help:
         return
     loader = make_loader(call.folders)
+    if call.flags.multirun and "sweep=auto" not in call.overrides and is_study(loader, call.command, call.overrides):
+        search, problems = search_of(loader, call.command, call.overrides)
+        refuse([*problems, *examine(loader, call.command, search)])
+        return
     rules = RUN_RULES if call.command in RUNS else ()
     given = {RUN_DIR[call.command]: "."} if call.command in RUN_DIR else {}
     for overrides in jobs_of(loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:
@@ -138,7 +145,7 @@ def test_the_table_of_groups_names_every_option_and_its_first_is_the_default() -
 
 
 def test_every_option_that_is_mentioned_exists() -> None:
-    own = {("data", Path(DECLARATION.splitlines()[0]).stem)}
+    own = {("data", Path(DECLARATION.splitlines()[0]).stem), ("experiment", "best")}
     for group, options in re.findall(r"\b([a-z_]+)(?:@[a-z_]+)?=([a-z0-9_,]+)", README):
         for option in options.split(",") if group in GROUPS else ():
             assert option in GROUPS[group] or (group, option) in own, f"{group}={option}"
@@ -148,8 +155,8 @@ def test_every_key_that_is_mentioned_exists() -> None:
     known = set(_keys())
     roots = {key.split(".")[0] for key in known}
     for key in re.findall(r"(?:^|[\s`'+])([a-z_]+(?:\.[A-Za-z_]\w*)+)\b(?![./])", README, re.MULTILINE):
-        named_by_the_user = key.startswith("loss.tasks.")
-        assert key.split(".")[0] not in roots or key in known or named_by_the_user or key == "search.yaml", key
+        own = key.startswith(("loss.tasks.", "hydra.")) or key.rpartition(".")[2] in FILES
+        assert key.split(".")[0] not in roots or key in known or own, key
 
 
 def _keys() -> Iterator[str]:
