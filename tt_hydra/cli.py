@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -85,7 +86,7 @@ def _do(call: Call, typed: str) -> int:
         return _job(config, context)
 
     with own_folder() as moved, environment(FULL_ERROR, "1"):  # Hydra hands errors on instead of printing them
-        sys.argv[1:] = [*call.argv, *moved]
+        sys.argv[1:] = [*context.call.argv, *moved]
         try:
             hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=call.command)(task)()
         except OSError as error:
@@ -121,7 +122,7 @@ def _refuse_mistakes(context: Context) -> None:
 
 
 def _refuse_study(context: Context) -> None:
-    """Refuses what no trial of a study can work with; tells what some cannot."""
+    """Refuses what no trial of a study can work with; tells what some cannot; adds what the sweep fixes to the command line."""
     call = context.call
     search, problems = search_of(context.loader, call.command, call.overrides)
     refuse(problems)
@@ -129,6 +130,7 @@ def _refuse_study(context: Context) -> None:
     refuse(doubts)
     for problem in doubts:
         print(f"warning: {problem}", file=sys.stderr)
+    context.call = replace(call, overrides=(*search.fixed, *call.overrides))  # Hydra composes what the sweep's options take, too
 
 
 def _job(config: DictConfig, context: Context) -> Mapping[str, float] | None:

@@ -29,7 +29,7 @@ def propose(config: DictConfig, command: str, node: dict[str, Any]) -> None:
     refuse(found.problems)
     proposal = automatic.propose(profile(build(found, RunSettings)))
     node["space"] = {**proposal.space, **(node.get("space") or {})}
-    node["fixed"] = [*proposal.fixed, *(node.get("fixed") or ())]
+    node["fixed"] = [*(node.get("fixed") or ()), *proposal.fixed]
     node["starts"] = [*(node.get("starts") or ()), *({**start} for start in proposal.starts)]
     for key, why in proposal.reasons.items():
         logger.info("sweep=auto: %s: %s", key, why)

@@ -76,6 +76,11 @@ class Search:
     own: tuple[str, ...] = ()
 
     @property
+    def fixed(self) -> tuple[str, ...]:
+        """Overrides that the sweep itself gives to all trials."""
+        return tuple(str(each) for each in self.node.get("fixed") or ())
+
+    @property
     def settings(self) -> SweepSettings:
         """How it searches."""
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in self.node.items()}
@@ -102,14 +107,13 @@ def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) 
         overrides: as on the command line.
     """
     line = spaces.sort(loader, overrides)
-    config, problems = _composed(loader, command, [*line.own, *line.fixed])
-    if problems:
-        return Search(Space(()), tuple(line.fixed), {}), [*line.problems, *problems]
-    node: dict[str, Any] = OmegaConf.to_container(config.sweep, resolve=True)  # type: ignore[assignment]
-    if node.get("automatic"):
+    told, _ = compose(loader, command, [*line.own, *line.fixed])  # what is wrong here may fit what the sweep fixes
+    node: dict[str, Any] = OmegaConf.to_container(told.sweep, resolve=True)  # type: ignore[assignment]
+    shared = _shared(node, line)
+    config, problems = _composed(loader, command, [*line.own, *shared])
+    if node.get("automatic") and not problems:
         propose(config, command, node)
-    shared = (*(str(each) for each in node.get("fixed") or ()), *line.fixed)
-    if len(shared) > len(line.fixed):
+        shared = _shared(node, line)
         config, problems = _composed(loader, command, [*line.own, *shared])
     if problems:
         return Search(Space(()), shared, node), [*line.problems, *problems]
@@ -117,6 +121,11 @@ def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) 
     if node.get("automatic"):  # where nothing is left to search, the one trial is the result
         problems = [problem for problem in problems if problem.path != "sweep.space"]
     return Search(space, shared, node, tuple(line.own)), [*problems, *starts(space, node)]
+
+
+def _shared(node: Mapping[str, Any], line: spaces.Swept) -> tuple[str, ...]:
+    """Overrides of all trials: what the sweep fixes, then what the command line does."""
+    return (*(str(each) for each in node.get("fixed") or () if str(each) not in line.fixed), *line.fixed)
 
 
 def examine(loader: ConfigLoaderImpl, command: str, search: Search) -> list[Problem]:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
+from toy_table import write_table
 
 import tt_hydra.pipeline.run
 from tt_hydra import cli
@@ -183,3 +184,19 @@ def test_check_says_what_would_be_searched(line, runs, capsys, tmp_path):
 @pytest.mark.parametrize("name", ["temperature_dim", "loss_negatives", "index_only", "joint"])
 def test_shipped_sweeps(line, name):
     assert line("check", "-m", f"sweep={name}") == 0
+
+
+def test_keys_of_what_a_sweep_fixes_can_be_set(line, runs, tmp_path):
+    """``sweep=joint`` fixes index=auto, whose keys the default index does not have."""
+    assert line("check", "-m", "sweep=joint", "index.seconds=5") == 0
+    assert line("--multirun", "sweep=joint", "index.seconds=5", "hydra.sweeper.n_trials=1", "sweep.name=mine", "sweep.final=false") == 0
+    assert [run.settings.index.seconds for run in runs] == [5]
+
+
+def test_what_is_searched_may_be_left_to_the_data(line, runs, capsys, tmp_path):
+    """The toy table has histories, 80 items and 288 training pairs: narrow vectors, a softmax over all items."""
+    table = write_table(tmp_path / "table")
+    assert line("--multirun", "sweep=auto", "hydra.sweeper.n_trials=2", "sweep.name=mine", "sweep.publish=false", *table) == 0
+    first = runs[0].settings
+    assert (first.temperature.start, first.embedding_dim, type(first.index).__name__) == (0.07, 64, "Auto")
+    assert all(run.settings.embedding_dim in (32, 64) for run in runs)

@@ -4,7 +4,7 @@ import pytest
 
 from tt_hydra.config import space as spaces
 from tt_hydra.config.compose import compose, make_loader
-from tt_hydra.config.examples import compositions, examples
+from tt_hydra.config.examples import examples
 from tt_hydra.sweep.automatic import DataProfile, propose
 from tt_hydra.sweep.starts import start_of
 
@@ -19,13 +19,14 @@ PROFILES = {
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
 def test_whatever_is_proposed_composes_and_starts_inside_of_its_space(profile: DataProfile) -> None:
     proposal, loader = propose(profile), make_loader()
-    config, problems = compose(loader, "run", proposal.fixed)
+    config, problems = compose(loader, "run", ["sweep=auto", *proposal.fixed])
     assert not problems
     if not proposal.space:
         return
     space, problems = spaces.space_of(loader, proposal.space, spaces.sort(loader, []), config)
     assert not problems
-    assert not compositions(loader, "run", proposal.fixed, examples(space))
+    for point in examples(space):
+        assert not compose(loader, "run", [*proposal.fixed, *point])[1]
     assert all(start_of(space, start) for start in proposal.starts)
     searched = {each.key for each in space.parameters}
     assert searched <= proposal.reasons.keys()
@@ -50,4 +51,4 @@ def test_texts_may_be_best_served_by_the_encoder_as_it_is() -> None:
 
 def test_given_vectors_leave_the_index_alone_to_be_searched() -> None:
     proposal = propose(DataProfile(items=100_000, pairs=0, only_text=False, history=False, vectors=True))
-    assert (dict(proposal.space), proposal.fixed) == ({}, ("index=auto",))
+    assert (dict(proposal.space), proposal.fixed) == ({}, ())

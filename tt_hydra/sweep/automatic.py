@@ -51,19 +51,19 @@ class Proposal:
 def propose(profile: DataProfile) -> Proposal:
     """The search for a data set.
 
-    Each training is followed by a search over indexes (``index=auto``), which costs seconds: the width of the vectors that are searched
-    and their storage are chosen there. The first trial has the values that a plain run has, so a study never ends with less than those.
+    Each training is followed by a search over indexes (``index=auto``, which the sweep fixes) that costs seconds: how vectors are stored
+    and searched is chosen there. The first trial has the values that a plain run has, so a study never ends with less than those.
     """
     if profile.vectors:
         reasons = {"index": "the vectors are given: only the index is searched"}
-        return Proposal(space={}, fixed=("index=auto",), starts=({},), reasons=reasons)
+        return Proposal(space={}, fixed=(), starts=({},), reasons=reasons)
     return _of_text(profile) if profile.only_text else _of_features(profile)
 
 
 def _of_text(profile: DataProfile) -> Proposal:
     if not profile.pairs:
         reasons = {"train": "there are no training pairs: the pretrained encoder is measured as it is"}
-        return Proposal(space={}, fixed=("index=auto", "tower=bert", "train.max_epochs=0"), starts=({},), reasons=reasons)
+        return Proposal(space={}, fixed=("tower=bert", "train.max_epochs=0"), starts=({},), reasons=reasons)
     trained = {"train.max_epochs": ["1", "2", "4"]}
     space = {
         "train.max_epochs": "choice(0,1,2,4)",
@@ -77,7 +77,7 @@ def _of_text(profile: DataProfile) -> Proposal:
         "optimizer.lr": "the encoder takes a part of it",
     }
     starts = ({"train.max_epochs": "0"}, {"train.max_epochs": "2", "temperature.start": 0.05, "optimizer.lr": 0.003})
-    return Proposal(space=space, fixed=("index=auto", "tower=bert"), starts=starts, reasons=reasons)
+    return Proposal(space=space, fixed=("tower=bert",), starts=starts, reasons=reasons)
 
 
 def _of_features(profile: DataProfile) -> Proposal:
@@ -104,4 +104,4 @@ def _of_features(profile: DataProfile) -> Proposal:
         space["pooling@history_pooling"] = "choice(mean,weighted_mean)"
         start["pooling@history_pooling"] = "mean"
         reasons["pooling@history_pooling"] = "weighted_mean lets recent events count for more"
-    return Proposal(space=space, fixed=("index=auto",), starts=(start,), reasons=reasons)
+    return Proposal(space=space, fixed=(), starts=(start,), reasons=reasons)
