@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tt_hydra.errors import ConfigError
+from tt_hydra.errors import ConfigError, Pruned
 from tt_hydra.negatives.uniform import Uniform
 from tt_hydra.temperature.linear import Linear
 from tt_hydra.train import fit as fitting
@@ -174,3 +174,24 @@ def test_micro_batches_change_no_result(train: Train, precision: str) -> None:
 def test_micro_batches_with_dropout_repeat_themselves(train: Train) -> None:
     step = {"micro_batch_size": 17, "dropout": 0.5, "max_epochs": 2}
     assert same(train(**step), train(**step))
+
+
+@pytest.mark.parametrize(("max_epochs", "told"), [(3, [1]), (1, [1])])
+def test_a_watch_may_end_a_training_that_is_not_over(make_job: MakeJob, tmp_path: Path, max_epochs: int, told: list[int]) -> None:
+    """It would always end it: after one epoch of three there is no model, after one of one there is nothing left to save."""
+    asked: list[int] = []
+
+    def watch(epoch: int, value: float) -> bool:
+        asked.append(epoch)
+        return True
+
+    def run() -> None:
+        fit(make_job(max_epochs=max_epochs), tmp_path, Reporting(folder=tmp_path, progress_bar=False, watch=watch))
+
+    if max_epochs > 1:
+        with pytest.raises(Pruned, match="ended after 1 epochs"):
+            run()
+    else:
+        run()
+    assert (tmp_path / WEIGHTS).exists() == (max_epochs == 1)
+    assert asked == told

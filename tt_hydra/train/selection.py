@@ -123,8 +123,12 @@ class Selection(pl.Callback):
         self._forget_worse(trainer)
         trainer.should_stop = trainer.should_stop or self.stopped
         logger.info(_line(self.curves[-1], self._monitor))
-        if self._watch is not None and trainer.strategy.broadcast(self._ask(trainer, self.curves[-1])):
+        if self._watch is not None and trainer.strategy.broadcast(self._ask(trainer, self.curves[-1])) and not self._over(trainer):
             self.pruned = trainer.should_stop = True
+
+    def _over(self, trainer: pl.Trainer) -> bool:
+        """Whether the training ends with this epoch anyway: to prune it then would save nothing."""
+        return trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
 
     def _ask(self, trainer: pl.Trainer, point: CurvePoint) -> bool:
         """Tells whoever watches; whether the training shall end."""
