@@ -102,3 +102,12 @@ def test_what_would_take_too_long_is_left_out(search) -> None:
     found = search(Budget(build_s=100), Auto(threads=1, seconds=0.001))
     assert found.figures["candidates"] >= 1
     assert found.figures["skipped"] >= 1
+
+
+def test_exhaustive_indexes_are_left_out_once_one_of_them_is_too_slow_by_far(search) -> None:
+    """Every query is told to take 1 ms: a limit of .4 ms leaves no hope to slower codes, nor to any that are not twice as quick."""
+    with pytest.raises(BudgetError) as refused:
+        search(Budget(latency_p99_ms=0.4), Auto(families=("flat",), threads=1))
+    assert "budget.latency_p99_ms=0.4 cannot be met" in str(refused.value)
+    found = search(Budget(latency_p99_ms=1.2, bytes_per_item=40), Auto(families=("flat",), threads=1))
+    assert {"int8", "scalar"} <= {point.quantization for point in found.points}

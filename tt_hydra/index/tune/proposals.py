@@ -57,7 +57,7 @@ class Catalogue:
 
 
 def propose(catalogue: Catalogue, auto: Auto, quantization: Quantization, room: float | None) -> list[Candidate]:
-    """Candidates that fit ``room`` bytes an item by their predicted size, cheapest to build first.
+    """Candidates that fit ``room`` bytes an item by their predicted size, cheapest to build first, those that seldom win last.
 
     Args:
         catalogue: the vectors.
@@ -146,4 +146,5 @@ def _fits(candidate: Candidate, catalogue: Catalogue, room: float | None) -> boo
 
 
 def _late(candidate: Candidate, catalogue: Catalogue) -> bool:
-    return isinstance(candidate.spec, Hnsw) and catalogue.norm_spread > UNEQUAL
+    """Whether others come first: a graph over unequal norms, or codes of a bit, which are slow to search and to rescore."""
+    return isinstance(candidate.quantization, Binary) or (isinstance(candidate.spec, Hnsw) and catalogue.norm_spread > UNEQUAL)

@@ -14,6 +14,11 @@ from tt_hydra.index.tune.choice import TIE, goal_of, ranked, reason, refusal
 from tt_hydra.index.tune.judge import Built, Judge, Point
 from tt_hydra.index.tune.measure import Meter
 from tt_hydra.index.tune.workshop import Workshop
+from tt_hydra.quantization.binary import Binary
+from tt_hydra.quantization.opq import Opq
+from tt_hydra.quantization.pca import Pca
+from tt_hydra.quantization.pq import Pq
+from tt_hydra.quantization.scalar import Scalar
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +142,19 @@ class Tuner:
             return f"building it takes some {needed:.0f} s, budget.build_s={self.budget.build_s:g}"
         if needed > left and self._built:
             return f"building it takes some {needed:.0f} s, index.seconds leaves {max(left, 0):.0f}"
-        return self._worse_kin(candidate, meter)
+        return self._too_slow(candidate, meter) or self._worse_kin(candidate, meter)
+
+    def _too_slow(self, candidate: Candidate, meter: Meter) -> str:
+        """A measured exhaustive index of as many dimensions whose median alone is over the latency limit, by far or with quicker codes."""
+        limit = self.budget.latency_p99_ms
+        if limit is None or not _exhaustive(candidate):
+            return ""
+        slower = isinstance(candidate.quantization, Scalar | Binary)
+        for point in meter.points:
+            kin = point.built.candidate
+            if _exhaustive(kin) and kin.prefix_dim == candidate.prefix_dim and point.p50_ms > limit * (1 if slower else FAR):
+                return f"comparing every item takes too long: {kin.name()} {point.p50_ms:.3g} ms, budget.latency_p99_ms={limit:g}"
+        return ""
 
     def _worse_kin(self, candidate: Candidate, meter: Meter) -> str:
         """A built index of the same kind with finer codes that keeps the budget, or that others beat at no more bytes than this takes."""
@@ -226,6 +243,11 @@ class Tuner:
                 built = self.workshop.build(candidate)
                 self._built.append(built)
                 meter.climb(built, others.recall_vs_exact or goal_of(others), others.latency_p99_ms)
+
+
+def _exhaustive(candidate: Candidate) -> bool:
+    """Whether it compares the query with every vector, dimension by dimension."""
+    return candidate.family == "flat" and not isinstance(candidate.quantization, Pq | Opq | Pca)
 
 
 def _beats(rival: Point, point: Point) -> bool:
