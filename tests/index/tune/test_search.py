@@ -104,10 +104,13 @@ def test_what_would_take_too_long_is_left_out(search) -> None:
     assert found.figures["skipped"] >= 1
 
 
-def test_exhaustive_indexes_are_left_out_once_one_of_them_is_too_slow_by_far(search) -> None:
-    """Every query is told to take 1 ms: a limit of .4 ms leaves no hope to slower codes, nor to any that are not twice as quick."""
-    with pytest.raises(BudgetError) as refused:
-        search(Budget(latency_p99_ms=0.4), Auto(families=("flat",), threads=1))
-    assert "budget.latency_p99_ms=0.4 cannot be met" in str(refused.value)
-    found = search(Budget(latency_p99_ms=1.2, bytes_per_item=40), Auto(families=("flat",), threads=1))
-    assert {"int8", "scalar"} <= {point.quantization for point in found.points}
+def test_exhaustive_indexes_are_left_out_once_one_of_them_is_too_slow_by_far(search, caplog: pytest.LogCaptureFixture) -> None:
+    """Every query is told to take 1 ms: a limit of .4 ms leaves no hope to what is not twice as quick, one of .8 none to slower codes."""
+    caplog.set_level("INFO", "tt_hydra")
+    for limit, left_out in ((0.4, {"int8", "fp16", "scalar"}), (0.8, {"scalar"})):
+        caplog.clear()
+        with pytest.raises(BudgetError, match=f"latency_p99_ms={limit} cannot be met"):
+            search(Budget(latency_p99_ms=limit), Auto(families=("flat",), threads=1))
+        told = [record.getMessage() for record in caplog.records if "comparing every item takes too long" in record.getMessage()]
+        assert left_out <= {message.split()[1] for message in told}
+        assert ("int8" in {message.split()[1] for message in told}) == ("int8" in left_out)
