@@ -109,8 +109,8 @@ def test_exhaustive_indexes_are_left_out_once_one_of_them_is_too_slow_by_far(sea
     caplog.set_level("INFO", "tt_hydra")
     for limit, left_out in ((0.4, {"int8", "fp16", "scalar"}), (0.8, {"scalar"})):
         caplog.clear()
-        with pytest.raises(BudgetError, match=f"latency_p99_ms={limit} cannot be met"):
-            search(Budget(latency_p99_ms=limit), Auto(families=("flat",), threads=1))
+        with pytest.raises(BudgetError, match="latency_p99_ms"):
+            search(Budget(latency_p99_ms=limit, bytes_per_item=100), Auto(families=("flat",), threads=1))
         told = [record.getMessage() for record in caplog.records if "comparing every item takes too long" in record.getMessage()]
         assert left_out <= {message.split()[1] for message in told}
         assert ("int8" in {message.split()[1] for message in told}) == ("int8" in left_out)
