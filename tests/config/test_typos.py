@@ -125,7 +125,7 @@ def test_values_of_the_wrong_type(told):
     problems = told(*WRONG_VALUES)
     assert sorted(problems) == sorted(f"{override.partition('=')[0].lstrip('~')}: {text}" for override, text in WRONG_VALUES.items())
     assert told("tower.hidden_dims=[64,x]") == ["tower.hidden_dims[1]: must be a whole number, got 'x'"]
-    assert told("quantization=null") == ["quantization: has no option 'null'; there are binary, fp16, int8, none, opq, pca, pq"]
+    assert told("quantization=null") == ["quantization: has no option 'null'; there are binary, fp16, int8, none, opq, pca, pq, scalar"]
 
 
 def test_values_take_the_form_of_their_fields(look, tmp_path, monkeypatch):

@@ -6,6 +6,12 @@ from tt_hydra.metrics import latency
 from tt_hydra.metrics.latency import measure_latency
 
 
+@pytest.fixture(autouse=True)
+def _undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other work on this machine interrupts nothing."""
+    monkeypatch.setattr(latency, "_interruptions", lambda: 0)
+
+
 def test_percentiles_are_of_the_counted_calls_alone(monkeypatch) -> None:
     """A clock that the calls move: call n takes n + 1 milliseconds, warm-up calls take an hour."""
     now, made = [0], []
