@@ -36,7 +36,8 @@ class TTHydraSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs the jobs of a grid, or the trials of a study."""
-        from tt_hydra.studies import is_study, sweep  # noqa: PLC0415  # only a --multirun pays for it
+        from tt_hydra.searches import is_study  # noqa: PLC0415  # only a --multirun pays for it
+        from tt_hydra.studies import sweep  # noqa: PLC0415
 
         told = [*arguments, *self._config.hydra.overrides.hydra]
         if not is_study(self._loader, self._config.hydra.job.config_name, told):

@@ -25,7 +25,7 @@ from tt_hydra.config.compose import compose, jobs_of, make_loader
 from tt_hydra.config.paths import PACKAGE, config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
-from tt_hydra.studies import examine, is_study, search_of
+from tt_hydra.searches import examine, is_study, search_of
 
 ROOT = PACKAGE.parent
 FILES = ("csv", "html", "json", "jsonl", "log", "parquet", "yaml")

@@ -29,7 +29,7 @@ from tt_hydra.config.paths import config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.errors import ConfigError, TTHydraError, interruption
 from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job
-from tt_hydra.studies import examine, is_study, search_of
+from tt_hydra.searches import examine, is_study, search_of
 from tt_hydra.train.rank import by_torchrun
 
 FULL_ERROR = "HYDRA_FULL_ERROR"

@@ -11,32 +11,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tt_hydra.artifact.files import replace_text
-from tt_hydra.commands import checked
-from tt_hydra.config import space as spaces
 from tt_hydra.config.arguments import quote
-from tt_hydra.config.build import build
-from tt_hydra.config.compose import compose
 from tt_hydra.config.environment import environment
-from tt_hydra.config.examples import common, examples
 from tt_hydra.config.overlay import overlay
-from tt_hydra.config.overrides import REFUSALS, diagnose
-from tt_hydra.config.problems import Problem, refuse
+from tt_hydra.config.problems import refuse
 from tt_hydra.errors import TTHydraError
 from tt_hydra.process import WORKER, Helpers
-from tt_hydra.proposals import propose, starts
-from tt_hydra.sweep.settings import SweepSettings
-from tt_hydra.sweep.space import Space
+from tt_hydra.searches import Search, search_of
 
 if TYPE_CHECKING:
     from tt_hydra.contracts import OperatingPoint
@@ -57,97 +48,6 @@ BEST = "best"
 """Folder and overlay of the winner."""
 REPORTED_EVERY_SECONDS = 60.0
 """How often the report is written while the study runs; it always is at the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """A study as the command line describes it.
-
-    Attributes:
-        space: what is searched.
-        shared: overrides of all trials.
-        node: the ``sweep`` node.
-        own: overrides of the sweep itself and of Hydra.
-    """
-
-    space: Space
-    shared: tuple[str, ...]
-    node: Mapping[str, Any]
-    own: tuple[str, ...] = ()
-
-    @property
-    def fixed(self) -> tuple[str, ...]:
-        """Overrides that the sweep itself gives to all trials."""
-        return tuple(str(each) for each in self.node.get("fixed") or ())
-
-    @property
-    def settings(self) -> SweepSettings:
-        """How it searches."""
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in self.node.items()}
-        return SweepSettings(**values)
-
-
-def is_study(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> bool:
-    """Whether what ``--multirun`` was told is a study rather than a grid: it names a space, or a sweep, or how many trials."""
-    if command not in ("run", "check"):
-        return False
-    if spaces.names_a_study(loader, overrides):
-        return True
-    line = spaces.sort(loader, overrides)
-    config, problems = compose(loader, command, [*line.own, *line.fixed])
-    return not problems and bool(config.sweep.space)
-
-
-def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[Search, list[Problem]]:
-    """The study of a command line, and what is wrong with its space.
-
-    Args:
-        loader: where options are looked up.
-        command: name of the primary config.
-        overrides: as on the command line.
-    """
-    line = spaces.sort(loader, overrides)
-    told, _ = compose(loader, command, [*line.own, *line.fixed])  # what is wrong here may fit what the sweep fixes
-    node: dict[str, Any] = OmegaConf.to_container(told.sweep, resolve=True)  # type: ignore[assignment]
-    shared = _shared(node, line)
-    config, problems = _composed(loader, command, [*line.own, *shared])
-    if node.get("automatic") and not problems:
-        propose(config, command, node)
-        shared = _shared(node, line)
-        config, problems = _composed(loader, command, [*line.own, *shared])
-    if problems:
-        return Search(Space(()), shared, node), [*line.problems, *problems]
-    space, problems = spaces.space_of(loader, node.get("space") or {}, line, config)
-    if node.get("automatic"):  # where nothing is left to search, the one trial is the result
-        problems = [problem for problem in problems if problem.path != "sweep.space"]
-    return Search(space, shared, node, tuple(line.own)), [*problems, *starts(space, node)]
-
-
-def _shared(node: Mapping[str, Any], line: spaces.Swept) -> tuple[str, ...]:
-    """Overrides of all trials: what the sweep fixes, then what the command line does."""
-    return (*(str(each) for each in node.get("fixed") or () if str(each) not in line.fixed), *line.fixed)
-
-
-def examine(loader: ConfigLoaderImpl, command: str, search: Search) -> list[Problem]:
-    """What is wrong with a search: whatever is misspelt anywhere in it, and what no trial could work with."""
-    base = [*search.own, *search.shared]
-    found = [compose(loader, command, [*base, *point]) for point in examples(search.space)]
-    problems = list(dict.fromkeys(problem for _, misspelt in found for problem in misspelt))
-    if problems:
-        return problems
-    checks = [checked(config, command, ".") for config, _ in found]
-    sound = next((each for each in checks if not each.errors), None)
-    if sound is not None:
-        build(sound, object)
-    return common(checks)
-
-
-def _composed(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[DictConfig, list[Problem]]:
-    """A configuration with Hydra's own node, which knows the option of each group."""
-    try:
-        return loader.load_configuration(command, list(overrides), run_mode=RunMode.RUN, from_shell=False), []
-    except REFUSALS as error:
-        return diagnose(loader, command, overrides, error)
 
 
 def sweep(launcher: Launcher, loader: ConfigLoaderImpl, config: DictConfig, arguments: Sequence[str]) -> StudyRecord | None:
