@@ -18,9 +18,10 @@ from tt_hydra.errors import ConfigError, Pruned, TTHydraError, interruption
 from tt_hydra.sweep import records
 from tt_hydra.sweep.earlier import learn
 from tt_hydra.sweep.importance import Importance, importances
+from tt_hydra.sweep.limits import Limits
 from tt_hydra.sweep.prune import Pruning
 from tt_hydra.sweep.record import StudyRecord, TrialRecord
-from tt_hydra.sweep.records import ATTEMPTS, COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, RESTARTED, SAME_AS, WARM
+from tt_hydra.sweep.records import ATTEMPTS, COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, RESTARTED, SAME_AS
 from tt_hydra.sweep.samplers import make_sampler, set_metric_names
 from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.sweep.space import Choice, Domain, Int, Space, Value
@@ -113,6 +114,7 @@ class Driver:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._goals = plan.settings.goals
+        self._limits = Limits(plan.settings, plan.n_trials, plan.space.size())
         self._pruning = Pruning(plan.settings.pruner, plan.settings.prune_after, plan.settings.prune_factor)
         self._points: dict[Path, Sequence[OperatingPoint]] = {}
         quieten()
@@ -151,8 +153,8 @@ class Driver:
             objectives=self._goals,
             best=records.best_of(trials, self._goals),
             trials=trials,
-            limits=self._limits(),
-            stopped="" if any(trial.state == "running" for trial in trials) else self._end(self._trials(), trials),
+            limits=self._limits.told(),
+            stopped="" if any(trial.state == "running" for trial in trials) else self._limits.reached(self._trials(), trials),
         )
 
     def importances(self) -> list[Importance]:
@@ -231,9 +233,9 @@ class Driver:
         """A trial that is this process's own: one whose process died, or a new one; None where the study has ended."""
         with self._gate():
             trials = self._trials()
-            ended = self._end(trials, self._records())
+            ended = self._limits.reached(trials, self._records())
             for dead in (trial for trial in trials if trial.state == TrialState.RUNNING and not self._alive(trial)):
-                claimed = self._take_over(dead) if not ended or self._full(trials) else None
+                claimed = self._take_over(dead) if not ended or self._limits.full(trials) else None
                 if claimed is not None:
                     return claimed
             return None if ended else self._begin(len(trials))
@@ -322,35 +324,6 @@ class Driver:
                 logger.info("trial %d is the same as trial %d", trial.number, other.number)
                 return Outcome(other.user_attrs[METRICS], other.constraints)
         return None
-
-    def _limits(self) -> str:
-        settings, told = self.plan.settings, []
-        told += [f"{self.plan.n_trials} trials"] if self.plan.n_trials is not None else []
-        told += [f"{settings.minutes:g} minutes"] if settings.minutes is not None else []
-        told += [f"{settings.patience} trials without a better one"] if settings.patience is not None else []
-        return ", ".join(told)
-
-    def _full(self, trials: Sequence[FrozenTrial]) -> bool:
-        return self.plan.n_trials is not None and len(_own(trials)) >= self.plan.n_trials
-
-    def _end(self, trials: Sequence[FrozenTrial], found: Sequence[TrialRecord]) -> str:
-        """Why no further trial is begun; empty where one is."""
-        settings, own = self.plan.settings, _own(trials)
-        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
-        if len(failed) > settings.max_failures:
-            return f"{len(failed)} trials failed (sweep.max_failures={settings.max_failures}), the last: {failed[-1].user_attrs.get(ERROR)}"
-        if settings.minutes is not None and records.spent(own, datetime.now()) >= settings.minutes * 60:
-            return f"the time was up (sweep.minutes={settings.minutes:g})"
-        if settings.patience is not None and records.since_better(found, self._goals) >= settings.patience:
-            return f"{settings.patience} trials brought nothing better (sweep.patience)"
-        if self._full(trials):
-            return f"{self.plan.n_trials} trials"
-        tried = {tuple(trial.user_attrs[OVERRIDES]) for trial in trials if trial.state.is_finished() and OVERRIDES in trial.user_attrs}
-        return "the whole space has been tried" if len(tried) >= self.plan.space.size() else ""
-
-
-def _own(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in trials if WARM not in trial.user_attrs]
 
 
 def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Value:
