@@ -44,6 +44,8 @@ N_TRIALS = 20
 """Trials of a study that is told no limit."""
 LAUNCHER = "hydra._internal.core_plugins.basic_launcher"
 """Logger that repeats every override of every trial."""
+REPORT = "sweep.html"
+"""The report of a study, in its folder."""
 BEST = "best"
 """Folder and overlay of the winner."""
 REPORTED_EVERY_SECONDS = 60.0
@@ -101,6 +103,7 @@ class _Session:
             )
         )
         self._n_trials = self._driver.plan.n_trials
+        self._report = self._folder / REPORT
         self._reported = -math.inf
         self._listeners: list[Callable[[StudyRecord], None]] = [self._write_best]
         if not self._helps:
@@ -174,9 +177,9 @@ class _Session:
             self._write_report(record)
 
     def _write_report(self, record: StudyRecord) -> None:
-        from tt_hydra.report.sweep import FILE, write_sweep  # noqa: PLC0415
+        from tt_hydra.report.sweep import write_sweep  # noqa: PLC0415
 
-        write_sweep(record, self._driver.importances(), self._folder / FILE)
+        write_sweep(record, self._driver.importances(), self._report)
         self._reported = time.monotonic()
 
     def _write_best(self, record: StudyRecord) -> None:
@@ -206,7 +209,7 @@ class _Session:
             self._publish()
         told = ", ".join(f"{key} {value:.4f}" for key, value in best.values.items())
         print(f"best: trial {best.number}, {told}: {' '.join(best.overrides)}\n{best.command}\n{self._folder / f'{BEST}.yaml'}")
-        print(self._folder / "sweep.html")
+        print(self._report)
 
     def _run_winner(self, best: TrialRecord) -> None:
         folder = self._folder / BEST

@@ -247,7 +247,7 @@ def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     ("owner", "name", "call", "left"),
     [
         ("bundle", "sha256", 3, "earlier"),
-        ("files", "_sync", 8, "earlier"),
+        ("files", "sync", 8, "earlier"),
         ("Path", "replace", 1, "earlier"),
         ("Path", "replace", 2, "nothing"),
         ("shutil", "rmtree", 1, "later"),

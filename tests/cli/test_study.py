@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +11,6 @@ import pytest
 from toy_table import write_table
 
 import tt_hydra.pipeline.run
-from tt_hydra import cli
 from tt_hydra.config.compose import compose, make_loader
 from tt_hydra.contracts import Watch
 from tt_hydra.errors import DataError
@@ -22,29 +19,7 @@ from tt_hydra.sweep.storage import open_storage
 SEARCHED = ("--multirun", "temperature.start=tag(log,interval(0.02,1))", "sweep.sampler=random", "sweep.name=mine")
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
-    """An empty working directory, and the logging of this process as it was."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TT_HYDRA_OUTPUTS", raising=False)
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.fixture
-def line(monkeypatch):
-    """Runs a command line and returns its status."""
-
-    def line(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["tt-hydra", *arguments])
-        return cli.status(arguments)
-
-    return line
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture

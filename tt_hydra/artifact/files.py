@@ -51,7 +51,7 @@ def replace_text(path: Path, text: str) -> None:
     """Writes a file that is the old one or the new one, never half of one."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(text, encoding="utf-8")
-    _sync(unfinished)
+    sync(unfinished)
     unfinished.replace(path)
 
 
@@ -59,11 +59,12 @@ def sync_tree(folder: Path) -> None:
     """Forces every file and every folder under ``folder``, itself included, to the disk."""
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _sync(Path(parent) / name)
-        _sync(Path(parent))
+            sync(Path(parent) / name)
+        sync(Path(parent))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Forces a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -80,7 +81,7 @@ def publish(unfinished: Path, final: Path) -> None:
     sync_tree(unfinished)
     earlier = _set_aside(final) if final.exists() else None
     unfinished.replace(final)
-    _sync(final.parent)
+    sync(final.parent)
     if earlier is not None:
         shutil.rmtree(earlier)
 

@@ -6,7 +6,6 @@ Layout: ``versions/<n>/``, each a bundle; ``active``, a link to ``pointers/<name
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tt_hydra.artifact.bundle import Bundle
-from tt_hydra.artifact.files import link_or_copy, publish, remove_tree, sizes
+from tt_hydra.artifact.files import link_or_copy, publish, remove_tree, sizes, sync
 from tt_hydra.artifact.lock import FileLock
 from tt_hydra.artifact.manifest import MANIFEST, Manifest
 from tt_hydra.errors import BundleError
@@ -150,12 +149,12 @@ class Registry:
         unfinished = self.folder / f".{ACTIVE}{_PARTIAL}"
         unfinished.unlink(missing_ok=True)
         unfinished.symlink_to(Path(POINTERS, pair.name))
-        _sync_folder(pair)
+        sync(pair)
         unfinished.replace(self.folder / ACTIVE)
         for name in (CURRENT, PREVIOUS):
             if not (self.folder / name).is_symlink():
                 (self.folder / name).symlink_to(Path(ACTIVE, name))
-        _sync_folder(self.folder)
+        sync(self.folder)
         for old in (self.folder / POINTERS).iterdir():
             if old.name != pair.name:
                 shutil.rmtree(old)
@@ -169,11 +168,3 @@ class Registry:
             yield
         finally:
             lock.release()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

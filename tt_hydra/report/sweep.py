@@ -19,7 +19,6 @@ from tt_hydra.sweep.record import StudyRecord, TrialRecord
 if TYPE_CHECKING:
     from tt_hydra.sweep.importance import Importance
 
-FILE = "sweep.html"
 SLICES = 12
 """Keys that are drawn, the most important first."""
 COLUMNS = 6

@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tt_hydra.contracts import BoolArray, OperatingPoint
+from tt_hydra.index.tune.dominance import dominated
 from tt_hydra.sweep.objective import Direction
 from tt_hydra.sweep.record import TrialRecord
 
 Points = Sequence[Sequence[float]]
 QUALITY: Mapping[str, Direction] = {"quality": "maximize", "p99_ms": "minimize", "bytes_per_item": "minimize"}
 """What a served index is judged by."""
-_ROWS_AT_A_TIME = 512
-"""Rows compared with all others at once; bounds memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,11 +56,7 @@ def on_front(points: Points, directions: Sequence[Direction]) -> BoolArray:
     losses = _losses(points, directions)
     sound: BoolArray = np.asarray(np.isfinite(losses).all(axis=1))
     kept = sound.copy()
-    others = losses[sound]
-    for start in range(0, len(losses), _ROWS_AT_A_TIME):
-        rows = losses[start : start + _ROWS_AT_A_TIME, None]
-        beaten = np.all(others[None] <= rows, axis=2) & np.any(others[None] < rows, axis=2)
-        kept[start : start + _ROWS_AT_A_TIME] &= ~np.any(beaten, axis=1)
+    kept[sound] = ~dominated(losses[sound])
     return kept
 
 
