@@ -33,6 +33,7 @@ from tt_hydra.contracts.sampling import (
     TrainingView,
 )
 from tt_hydra.contracts.search import Estimate, OperatingPoint, PerQuery, SearchResult, VectorIndex
+from tt_hydra.contracts.serving import Health, Observed, Observer, Reference, Snapshot
 from tt_hydra.contracts.training import (
     Batch,
     Loss,
@@ -64,6 +65,7 @@ __all__ = [
     "FittedSampler",
     "FloatArray",
     "Hardness",
+    "Health",
     "History",
     "IntArray",
     "Kind",
@@ -72,6 +74,8 @@ __all__ = [
     "LossOutput",
     "Metric",
     "NegativeSampler",
+    "Observed",
+    "Observer",
     "OperatingPoint",
     "Origin",
     "OwnNegatives",
@@ -80,12 +84,14 @@ __all__ = [
     "Pooling",
     "Ragged",
     "RatePairs",
+    "Reference",
     "Schema",
     "Screen",
     "ScreenSpec",
     "SearchResult",
     "Side",
     "SideSchema",
+    "Snapshot",
     "Split",
     "Targets",
     "Teacher",
