@@ -13,7 +13,7 @@ Family = Literal["flat", "ivf", "hnsw"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Auto:
-    """Proposes indexes for the catalogue, builds them cheapest first, tunes and measures them on validation queries, keeps the best.
+    """Proposes indexes for the catalogue, builds them, cheap ones first, tunes and measures them on validation queries, keeps the best.
 
     With a limit on latency, bytes or build time the best is the one of highest recall within the limits; with ``recall_vs_exact`` alone
     the quickest that keeps it; without a budget the quickest that keeps a recall of .99. A budget that nothing meets is refused, with

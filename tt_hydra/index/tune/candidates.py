@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tt_hydra.index.check import IndexSpec, Quantization
+from tt_hydra.index.flat import Flat
 from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.ivf import POINTS_PER_LIST, Ivf
 from tt_hydra.quantization.binary import Binary
@@ -56,6 +57,17 @@ class Candidate:
     def refines(self) -> bool:
         """Whether it is meant to rescore with the full vectors."""
         return bool(getattr(self.quantization, "refine", 0))
+
+    @property
+    def shares(self) -> tuple[IndexSpec, Quantization | None, int | None]:
+        """What its graph or lists depend on: candidates for which it is equal share them."""
+        transforms = isinstance(self.quantization, Pca | Opq | Binary)
+        return self.spec, self.quantization if transforms else None, self.prefix_dim
+
+    @property
+    def codes_only(self) -> Candidate:
+        """What is left to build where graph or lists are there."""
+        return replace(self, spec=Flat())
 
     def finer(self, other: Candidate) -> bool:
         """Whether it is of the same kind as ``other`` with more bits for each dimension, so that it finds no less."""

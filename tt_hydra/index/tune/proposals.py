@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tt_hydra.errors import IndexSpecError
@@ -23,7 +23,8 @@ from tt_hydra.quantization.pca import Pca
 from tt_hydra.quantization.pq import Pq
 from tt_hydra.quantization.scalar import Scalar
 
-NEIGHBOURS = (4, 8, 16, 32)
+NEIGHBOURS = (16, 8, 32, 4)
+"""Those that win most often first."""
 EF_CONSTRUCTION = 100
 WIDE = 256
 """Dimensions from which on one bit each and rescoring pay."""
@@ -57,7 +58,10 @@ class Catalogue:
 
 
 def propose(catalogue: Catalogue, auto: Auto, quantization: Quantization, room: float | None) -> list[Candidate]:
-    """Candidates that fit ``room`` bytes an item by their predicted size, cheapest to build first, those that seldom win last.
+    """Candidates that fit ``room`` bytes an item by their predicted size, in the order in which they should be built.
+
+    Kinds of index take turns, so that each gets an equal share of whatever time there is; of one kind those that are cheap to build, or
+    that win most often, come first. Those that seldom win come last of all.
 
     Args:
         catalogue: the vectors.
@@ -72,7 +76,28 @@ def propose(catalogue: Catalogue, auto: Auto, quantization: Quantization, room: 
                 candidate = Candidate(spec, codes, prefix)
                 if _possible(candidate, catalogue) and _fits(candidate, catalogue, room):
                     found[candidate] = None
-    return sorted(found, key=lambda candidate: (_late(candidate, catalogue), effort(candidate, catalogue.size, catalogue.dim).seconds))
+    late = [candidate for candidate in found if _late(candidate, catalogue)]
+    return [*_in_turns([candidate for candidate in found if candidate not in late], catalogue), *_in_turns(late, catalogue)]
+
+
+def _in_turns(candidates: Sequence[Candidate], catalogue: Catalogue) -> list[Candidate]:
+    """Next is always the candidate up to which its kind of index has taken the least time."""
+
+    def seconds(candidate: Candidate) -> float:
+        return effort(candidate, catalogue.size, catalogue.dim).seconds
+
+    def first(candidate: Candidate) -> tuple[int, float]:
+        return (NEIGHBOURS.index(candidate.spec.M) if isinstance(candidate.spec, Hnsw) else 0, seconds(candidate))
+
+    taken: dict[str, float] = {}
+    shared: set[object] = set()
+    order = []
+    for candidate in sorted(candidates, key=first):
+        family = candidate.family
+        taken[family] = taken.get(family, 0.0) + seconds(candidate.codes_only if candidate.shares in shared else candidate)
+        shared.add(candidate.shares)
+        order.append((taken[family], candidate))
+    return [candidate for _, candidate in sorted(order, key=lambda pair: pair[0])]
 
 
 def _specs(catalogue: Catalogue, auto: Auto) -> Iterator[IndexSpec]:

@@ -1,4 +1,4 @@
-"""The search: candidates cheapest first, each tuned and measured, the best measured again on fresh queries."""
+"""The search: candidates in turn, each tuned and measured, the best measured again on fresh queries."""
 
 from __future__ import annotations
 
@@ -140,8 +140,9 @@ class Tuner:
         needed = self.workshop.seconds(candidate)
         if self.budget.build_s is not None and needed > 2 * self.budget.build_s:
             return f"building it takes some {needed:.0f} s, budget.build_s={self.budget.build_s:g}"
-        if needed > left and self._built:
-            return f"building it takes some {needed:.0f} s, index.seconds leaves {max(left, 0):.0f}"
+        remaining = self.workshop.remaining(candidate)
+        if remaining > left and self._built:
+            return f"building it takes some {remaining:.0f} s, index.seconds leaves {max(left, 0):.0f}"
         return self._too_slow(candidate, meter) or self._worse_kin(candidate, meter)
 
     def _too_slow(self, candidate: Candidate, meter: Meter) -> str:

@@ -49,6 +49,7 @@ class Workshop:
         self._scratch, self._file = scratch, vectors_file
         self._made = Made()
         self._factor: dict[str, float] = {}
+        self._shared: set[object] = set()
 
     def build(self, candidate: Candidate) -> Built:
         """The candidate's index, and what it takes; ``build_s`` counts shared parts as if it were alone."""
@@ -60,6 +61,7 @@ class Workshop:
             )  # fmt: skip
         seconds = time.perf_counter() - started + self._made.borrowed_s - borrowed
         self._learn(effort(candidate, *self.vectors.shape), seconds)
+        self._shared.add(candidate.shares)
         with tempfile.TemporaryDirectory(dir=self._scratch) as name:
             index.save(Path(name))
             size = bytes_on_disk(Path(name), self._file)
@@ -81,6 +83,10 @@ class Workshop:
         if unknown and expected.seconds > WORTH_A_SAMPLE and len(self.vectors) > 2 * SAMPLED:
             self._try_sample(candidate)
         return expected.seconds * self._factor.get(expected.kind, 1.0)
+
+    def remaining(self, candidate: Candidate) -> float:
+        """How long a build will take with the parts that were made for others."""
+        return self.seconds(candidate.codes_only if candidate.shares in self._shared else candidate)
 
     def _try_sample(self, candidate: Candidate) -> None:
         rows = np.linspace(0, len(self.vectors) - 1, SAMPLED).astype(np.int64)
