@@ -16,6 +16,7 @@ from tt_hydra.data.prepare import prepare
 from tt_hydra.data.tables import Tables
 from tt_hydra.index.build import build_index
 from tt_hydra.index.flat import Flat
+from tt_hydra.pipeline.stage.reference import asked
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.tower.mlp import Mlp
@@ -90,9 +91,11 @@ def make_parts(folder: Path, declaration: Declaration = FULL, seed: int = 0, tow
         if towers.needs_item_text:
             towers.set_item_text(towers.item_text_vectors(dataset.items(np.arange(dataset.num_items))).clone())
         vectors = towers.embed_items(dataset.items(np.arange(dataset.num_items))).numpy()
+        queries = towers.embed_queries(dataset.queries("valid", np.arange(len(dataset.eval_part("valid"))))).numpy()
     np.save(folder / "items.npy", vectors)
     (folder / "index").mkdir()
-    build_index(Flat(), NoQuantization(), vectors, "cosine", seed=0).save(folder / "index")
+    index = build_index(Flat(), NoQuantization(), vectors, "cosine", seed=0)
+    index.save(folder / "index")
     return Parts(
         model=Model(towers, spec),
         metric="cosine",
@@ -101,4 +104,5 @@ def make_parts(folder: Path, declaration: Declaration = FULL, seed: int = 0, tow
         index=folder / "index",
         measured={"test/model/recall@10": 0.25},
         conditions={"threads": 1},
+        reference=asked(dataset, queries, index, exclude_seen=True),
     )

@@ -5,8 +5,8 @@ Layout: ``manifest.json``; ``query_tower.safetensors`` and ``item_tower.safetens
 ``item_vectors.json``, the model that made it; ``index/`` with ``built_from.json``; ``items.parquet``, ids in row order with all raw
 columns; ``items/``, the same encoded; ``queries.parquet``, last known raw features and history by query id; ``taken``, the rows of
 all items that each query had, which may be more than its history; ``item_text.npy`` and ``item_tokens/``, the items' text vectors
-and token ids, where histories read them. Where the vectors came ready-made there are
-``query_vectors.npy`` and no towers. Nothing in it is a pickle.
+and token ids, where histories read them; ``reference/``, validation queries with their answers, vectors and scores. Where the
+vectors came ready-made there are ``query_vectors.npy`` and no towers. Nothing in it is a pickle.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ import torch
 from tt_hydra.artifact.files import sha256, sizes
 from tt_hydra.artifact.manifest import MANIFEST, Manifest
 from tt_hydra.artifact.model import ITEM_WEIGHTS, QUERY_WEIGHTS, ModelSpec, load_weights
-from tt_hydra.contracts import FloatArray, Ragged, VectorIndex
+from tt_hydra.artifact.reference import Questions, load_questions, load_reference
+from tt_hydra.contracts import FloatArray, Ragged, Reference, VectorIndex
 from tt_hydra.data.catalogue import Catalogue
 from tt_hydra.data.encoded import load_ragged
 from tt_hydra.data.featurizer import Featurizer
@@ -178,6 +179,16 @@ class Bundle:
     def featurizer(self) -> Featurizer:
         """What turns raw columns into features."""
         return Featurizer.from_json((self.folder / FEATURIZER).read_text(encoding="utf-8"))
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """Validation queries as they were answered when it was made, and a sample of its items; None where it was made without."""
+        return load_reference(self.folder, self.item_vectors)
+
+    @cached_property
+    def questions(self) -> Questions | None:
+        """The validation queries of the reference, raw, with their answers; None where it was made without."""
+        return load_questions(self.folder)
 
     def load_catalogue(self) -> Catalogue:
         """The items as histories name them, encoded; with their token ids where histories read them."""

@@ -34,6 +34,7 @@ from tt_hydra.artifact.files import REMOVED, disk_errors, link_or_copy, publish,
 from tt_hydra.artifact.keys import fingerprint
 from tt_hydra.artifact.manifest import MANIFEST, Manifest
 from tt_hydra.artifact.model import ModelSpec, model_fingerprint, save_weights
+from tt_hydra.artifact.reference import Asked, save_reference
 from tt_hydra.contracts import Metric
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.encoded import save_column
@@ -67,6 +68,7 @@ class Parts:
         precision: number format in which the vectors were computed.
         measured: figures under their keys in ``metrics.json``.
         conditions: under which they were measured.
+        reference: questions that were not trained on, and how these parts answer them; None where there are none.
     """
 
     model: Model | None
@@ -79,6 +81,7 @@ class Parts:
     precision: Literal["32", "bf16", "16"] = "32"
     measured: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    reference: Asked | None = None
 
 
 def write_bundle(folder: Path, parts: Parts) -> Bundle:
@@ -101,6 +104,8 @@ def write_bundle(folder: Path, parts: Parts) -> Bundle:
         model = _write_model(unfinished, parts)
         vectors = _write_vectors(unfinished, parts, model)
         _write_data(unfinished, parts)
+        if parts.reference is not None:
+            save_reference(unfinished, parts.reference)
         _manifest(unfinished, parts, model, vectors).save(unfinished)
         publish(unfinished, folder)
     return Bundle.load(folder, verify=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from tt_hydra.data.encoded import EncodedTable, load_array, load_ragged
 from tt_hydra.data.featurizer import Featurizer
 from tt_hydra.data.history import Others, Timeline
 from tt_hydra.data.parts import EvalPart, TrainPart
+from tt_hydra.data.records import raw_records
 from tt_hydra.data.schema import HISTORY, TEXT
 from tt_hydra.data.statistics import EventTimes, raw
 from tt_hydra.data.training import training_view
@@ -222,12 +223,9 @@ class Dataset:
         """
         positions = self._positions[part][index]
         rows = self.events["query"][positions]
-        most, timeline = self.featurizer.history, self.timeline(TIMELINES[part])
-        if self.ordered:
-            return self._query_features(rows, positions, timeline.items, timeline.before(rows, positions, most))
-        if part == "train":
-            return self._query_features(rows, positions, self.others.items, self.others.of(index, most))
-        return self._query_features(rows, positions, timeline.items, timeline.latest(rows, most))
+        if part == "train" and not self.ordered:
+            return self._query_features(rows, positions, self.others.items, self.others.of(index, self.featurizer.history))
+        return self._query_features(rows, positions, *self._looked_back(part, rows, positions))
 
     def last_queries(self, rows: IntArray) -> Features:
         """Features of queries that come after everything in the data: last known context, whole history (newest part of it)."""
@@ -236,20 +234,15 @@ class Dataset:
 
     def query_records(self, rows: IntArray) -> pl.DataFrame:
         """What ``last_queries`` encodes, raw, as ``featurizer.encode_queries`` takes it: id, features, context, history of item ids."""
-        raw_queries = pl.read_parquet(self.folder / "queries" / "raw.parquet")[rows]
-        features = raw_queries.select(encoder.name for encoder in self.featurizer.queries if encoder.name != "id")
-        frame = self.query_ids.gather(rows).to_frame().hstack(features)
-        if self.featurizer.context:
-            frame = frame.hstack(pl.read_parquet(self.folder / "context" / "raw.parquet")[self._last_positions(rows)])
-        if not self.featurizer.history:
-            return frame
         timeline = self.timeline(LATEST)
-        starts, lengths = timeline.latest(rows, self.featurizer.history)
-        events = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        taken = pl.DataFrame({"row": np.repeat(np.arange(len(rows)), lengths), HISTORY: self.item_ids.gather(timeline.items[events])})
-        lists = taken.group_by("row", maintain_order=True).agg(HISTORY)
-        every = pl.DataFrame({"row": np.arange(len(rows))}).join(lists, on="row", how="left", maintain_order="left")
-        return frame.hstack([every[HISTORY].fill_null([])])
+        ranges = timeline.latest(rows, self.featurizer.history)
+        return raw_records(self, rows, self._last_positions(rows), timeline.items, ranges)
+
+    def example_records(self, part: Literal["valid", "test"], index: IntArray) -> pl.DataFrame:
+        """The same of what ``queries`` encodes of some examples of an evaluated part."""
+        positions = self._positions[part][index]
+        rows = self.events["query"][positions]
+        return raw_records(self, rows, positions, *self._looked_back(part, rows, positions))
 
     def timeline(self, name: str) -> Timeline:
         """What may be looked back on by validation and training (``valid``), by ``test``, or after everything (``end``)."""
@@ -270,6 +263,11 @@ class Dataset:
         if self.featurizer.history:
             values[HISTORY] = self.catalogue.history(items, *ranges)
         return Features(len(rows), values, torch.from_numpy(rows))
+
+    def _looked_back(self, part: Split, rows: IntArray, positions: IntArray) -> tuple[IntArray, tuple[IntArray, IntArray]]:
+        """The items that histories of a part are ranges of, and those ranges."""
+        timeline, most = self.timeline(TIMELINES[part]), self.featurizer.history
+        return timeline.items, timeline.before(rows, positions, most) if self.ordered else timeline.latest(rows, most)
 
     def _last_positions(self, rows: IntArray) -> IntArray:
         offsets = self.events["offsets"]

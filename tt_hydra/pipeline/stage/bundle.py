@@ -12,6 +12,7 @@ from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.embed import ITEM_TEXT, ITEMS
 from tt_hydra.pipeline.stage.folders import Folders
+from tt_hydra.pipeline.stage.reference import reference
 from tt_hydra.pipeline.stage.table import machine
 from tt_hydra.pipeline.stage.towers import model_spec
 from tt_hydra.tower.two_tower import TwoTower
@@ -35,6 +36,7 @@ def bundle(
         precision=precision,
         measured=metrics,
         conditions={**machine(), **conditions, "exclude_seen": settings.evaluate.exclude_seen},
+        reference=reference(settings, folders, dataset),
     )
     write_bundle(folder, parts)
     return folder

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from tt_hydra.contracts import FloatArray
+from tt_hydra.contracts import FloatArray, IntArray
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.stage.resolved import Compute
 from tt_hydra.tower.two_tower import TwoTower
@@ -44,11 +44,15 @@ def given(vectors: tuple[FloatArray, FloatArray], valid_share: float, seed: int,
     """Takes over ready-made vectors of items and queries; a share of the queries, drawn by ``seed``, is the validation part."""
     items, queries = vectors
     np.save(folder / ITEMS, items)
-    order = np.random.default_rng(seed).permutation(len(queries))
-    parts = np.split(order, [round(valid_share * len(queries))])
-    for part, rows in zip(PARTS, parts, strict=True):
-        np.save(folder / queries_file(part), queries[np.sort(rows)])
+    for part, rows in given_parts(len(queries), valid_share, seed).items():
+        np.save(folder / queries_file(part), queries[rows])
     (folder / SUMMARY).write_text(json.dumps({}), encoding="utf-8")
+
+
+def given_parts(size: int, valid_share: float, seed: int) -> dict[Literal["valid", "test"], IntArray]:
+    """Which of ``size`` ready-made query vectors belong to which part: rows, ascending."""
+    parts = np.split(np.random.default_rng(seed).permutation(size), [round(valid_share * size)])
+    return {part: np.sort(rows) for part, rows in zip(PARTS, parts, strict=True)}
 
 
 def recall_item_text(towers: TwoTower, folder: Path) -> None:
