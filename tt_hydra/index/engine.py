@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import faiss
 import numpy as np
 
-from tt_hydra.contracts import BoolArray, FloatArray, IntArray
+from tt_hydra.contracts import FloatArray, IntArray
+from tt_hydra.index.mask import Mask
 from tt_hydra.index.structure import core, search_parameters
 
 Found = tuple[FloatArray, IntArray]
 GRAPHS = faiss.IndexHNSW | faiss.IndexNSG | faiss.IndexNNDescent
 """Indexes that compare a query with what a walk comes by."""
+MOST_KEPT = 64
+"""Settings whose FAISS parameters are kept; the whole of them goes when there are more."""
 DECODED = 16_384
 """Rows decoded at a time by an exhaustive search."""
 WALK_COST = 16
 """Comparisons that a graph makes for each candidate it keeps: below this many allowed rows a scan is cheaper."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Engine:
     """A FAISS index and what it can do.
 
@@ -29,11 +33,13 @@ class Engine:
         index: searched as it is; its own search settings are never changed.
         kernel: its innermost part.
         selects: whether it can search among allowed rows only.
+        kept: parameters of earlier searches.
     """
 
     index: faiss.Index
     kernel: faiss.Index
     selects: bool
+    kept: dict[Hashable, faiss.SearchParameters | None] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, index: faiss.Index, values: Mapping[str, int]) -> Engine:
@@ -46,28 +52,40 @@ class Engine:
             return cls(index, core(index), False)
         return cls(index, core(index), True)
 
-    def search(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> Found:
+    @cached_property
+    def lists(self) -> tuple[IntArray, int] | None:
+        """The inverted list of each row, and how many there are; None without lists, or with one."""
+        if not isinstance(self.kernel, faiss.IndexIVF) or self.kernel.nlist == 1:
+            return None
+        inverted = self.kernel.invlists
+        of_row = np.empty(self.index.ntotal, np.int64)
+        for number in range(self.kernel.nlist):
+            if size := inverted.list_size(number):
+                of_row[faiss.rev_swig_ptr(inverted.get_ids(number), size)] = number
+        return of_row, self.kernel.nlist
+
+    def search(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask | None) -> Found:
         """``k`` rows for each query, in any order; ``k`` is at most the number of allowed rows.
 
         Among few allowed rows ``nprobe`` and ``efSearch`` grow in proportion, so that as many rows are scored as without a mask.
         A query that gets fewer than ``k`` rows is searched again exhaustively.
         """
-        if allowed is not None:
-            values = self._widened(values, k, float(allowed.mean()))
-        if self._scans(k, values, allowed):
-            return self._exhaustive(queries, k, values, allowed)
-        scores, rows = self._plain(queries, k, values, allowed)
-        short = (rows < 0).any(axis=1)
-        if short.any():
-            scores[short], rows[short] = self._exhaustive(queries[short], k, values, allowed)
+        if mask is not None:
+            values = self._widened(values, k, mask.share)
+        if self._scans(k, values, mask):
+            return self._exhaustive(queries, k, values, mask)
+        scores, rows = self._plain(queries, k, values, mask)
+        if (rows < 0).any():
+            short = (rows < 0).any(axis=1)
+            scores[short], rows[short] = self._exhaustive(queries[short], k, values, mask)
         return scores, rows
 
-    def compare_all(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> Found:
+    def compare_all(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask | None) -> Found:
         """The same by comparing each query with the codes of all allowed rows: neither graph nor lists leave any out."""
         ordered = not isinstance(self.kernel, faiss.IndexIVF | GRAPHS)
-        if ordered and (allowed is None or self.selects):
-            return self._plain(queries, k, values, allowed)
-        return self._exhaustive(queries, k, values, allowed)
+        if ordered and (mask is None or self.selects):
+            return self._plain(queries, k, values, mask)
+        return self._exhaustive(queries, k, values, mask)
 
     def _widened(self, values: Mapping[str, int], k: int, share: float) -> Mapping[str, int]:
         wide = dict(values)
@@ -77,33 +95,41 @@ class Engine:
             wide["efSearch"] = math.ceil(max(wide["efSearch"], k) / share)
         return wide
 
-    def _scans(self, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> bool:
-        if allowed is None:
+    def _scans(self, k: int, values: Mapping[str, int], mask: Mask | None) -> bool:
+        if mask is None:
             return False
         few = WALK_COST * max(values.get("efSearch", 0), k)
-        return not self.selects or (isinstance(self.kernel, faiss.IndexHNSW) and int(allowed.sum()) <= few)
+        return not self.selects or (isinstance(self.kernel, faiss.IndexHNSW) and mask.count <= few)
 
-    def _plain(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> Found:
-        bits = None if allowed is None else np.packbits(allowed, bitorder="little")
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
-        scores, rows = self.index.search(queries, k, params=search_parameters(self.index, values, k, selector))
+    def _plain(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask | None) -> Found:
+        parameters = self._parameters(k, values) if mask is None else search_parameters(self.index, values, k, mask.selector)
+        scores, rows = self.index.search(queries, k, params=parameters)
         return scores, rows
 
-    def _exhaustive(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray | None) -> Found:
+    def _parameters(self, k: int, values: Mapping[str, int]) -> faiss.SearchParameters | None:
+        """Those without a mask are kept from call to call: making them takes as long as a short search."""
+        key = (k, *values.items())
+        if key not in self.kept:
+            if len(self.kept) >= MOST_KEPT:
+                self.kept.clear()
+            self.kept[key] = search_parameters(self.index, values, k, None)
+        return self.kept[key]
+
+    def _exhaustive(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask | None) -> Found:
         if isinstance(self.kernel, faiss.IndexIVF):
             everywhere = {**values, "nprobe": self.kernel.nlist}
-            if allowed is None or self.selects:
-                return self._plain(queries, k, everywhere, allowed)
-            return self._filtered(queries, k, everywhere, allowed)
-        rows = np.arange(self.index.ntotal) if allowed is None else np.flatnonzero(allowed)
+            if mask is None or self.selects:
+                return self._plain(queries, k, everywhere, mask)
+            return self._filtered(queries, k, everywhere, mask)
+        rows = np.arange(self.index.ntotal) if mask is None else mask.rows
         return self._decoded(queries, k, rows)
 
-    def _filtered(self, queries: FloatArray, k: int, values: Mapping[str, int], allowed: BoolArray) -> Found:
+    def _filtered(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask) -> Found:
         """Ranks all rows and drops what is not allowed: for lists whose codes FAISS can neither select nor decode."""
         best = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
         for number in range(len(queries)):
             scores, rows = self._plain(queries[number : number + 1], self.index.ntotal, values, None)
-            kept = np.flatnonzero(allowed[rows[0]])[:k]
+            kept = np.flatnonzero(mask.allowed[rows[0]])[:k]
             best[0][number], best[1][number] = scores[0, kept], rows[0, kept]
         return best
 

@@ -16,7 +16,10 @@ from tt_hydra.contracts import BoolArray, FloatArray, IntArray, Metric, SearchRe
 from tt_hydra.errors import IndexSpecError
 from tt_hydra.index.check import IndexSpec, Quantization
 from tt_hydra.index.engine import Engine
+from tt_hydra.index.factory import Factory
+from tt_hydra.index.mask import Mask, Masks
 from tt_hydra.index.vectors import check_shape, prepared
+from tt_hydra.quantization.none import NoQuantization
 
 RESCORED = 16_777_216
 """Numbers gathered at a time while rescoring (64 MB)."""
@@ -63,6 +66,7 @@ class FaissIndex:
         self._vectors = vectors
         self._engine = Engine.of(index, header.search_params)
         self._exhaustive = False
+        self._masks = Masks()
 
     @property
     def spec(self) -> IndexSpec:
@@ -99,6 +103,16 @@ class FaissIndex:
         """Search parameters that it takes, with their defaults: of ``nprobe``, ``efSearch``, ``k_factor`` and ``refine``."""
         return dict(self._header.search_params)
 
+    @property
+    def lists(self) -> tuple[IntArray, int] | None:
+        """The inverted list of each row, ``(size,)``, and how many lists there are; None for an index without lists."""
+        return self._engine.lists
+
+    def estimates(self, params: Mapping[str, int] | None = None) -> bool:
+        """Whether its scores under these search parameters are estimates of the metric: those of codes or of a prefix."""
+        whole = isinstance(self.quantization, NoQuantization) and not isinstance(self.spec, Factory) and self.prefix_dim is None
+        return not whole and not self._values(params).get("refine")
+
     def search(
         self, queries: FloatArray, k: int, params: Mapping[str, int] | None = None, allowed: BoolArray | None = None
     ) -> SearchResult:
@@ -108,7 +122,8 @@ class FaissIndex:
             queries: ``(queries, dim)`` numbers, normalised or not.
             k: how many; may exceed ``size``: lists are as long as rows are left, then -inf and -1.
             params: values for some of ``search_params``, for this call only.
-            allowed: ``(size,)`` bool, rows that may be returned; None for all.
+            allowed: ``(size,)`` bool, rows that may be returned; None for all. Of an array that cannot be written to, what is made
+                for a search is kept for the next.
 
         Raises:
             IndexSpecError: an argument has the wrong shape, is not finite or is unknown; or rescoring is asked for without vectors.
@@ -119,7 +134,7 @@ class FaissIndex:
         if k < 1:
             raise IndexSpecError(f"k={k}: at least one result must be asked for")
         wanted = prepared(queries, self.metric, "queries")
-        left = self.size if mask is None else int(mask.sum())
+        left = self.size if mask is None else mask.count
         fetched = min(left, k * max(values.get("refine", 0), 1))
         if not fetched or not len(wanted):
             return _ordered(np.empty((len(wanted), 0), np.float32), np.empty((len(wanted), 0), np.int64), k)
@@ -162,12 +177,12 @@ class FaissIndex:
             raise IndexSpecError("refine rescores with the full vectors: give them to load_index(folder, vectors), or search with refine=0")
         return values
 
-    def _mask(self, allowed: BoolArray | None) -> BoolArray | None:
+    def _mask(self, allowed: BoolArray | None) -> Mask | None:
         if allowed is None:
             return None
         if allowed.shape != (self.size,) or allowed.dtype != np.bool_:
             raise IndexSpecError(f"allowed must be {self.size} booleans, one for each row, got shape {allowed.shape} of {allowed.dtype}")
-        return None if allowed.all() else allowed
+        return self._masks.of(allowed)
 
 
 def similarities(queries: FloatArray, rows: IntArray, vectors: npt.NDArray[np.generic], metric: Metric) -> FloatArray:
@@ -198,6 +213,8 @@ def _taken(vectors: npt.NDArray[np.generic], rows: IntArray, metric: Metric) -> 
 
 
 def _ordered(scores: FloatArray, rows: IntArray, k: int) -> SearchResult:
+    if scores.shape[1] == k and (scores[:, 1:] < scores[:, :-1]).all():
+        return SearchResult(scores, rows)
     order = np.lexsort((rows, -scores), axis=-1)[:, :k]
     filled_scores = np.full((len(rows), k), -np.inf, np.float32)
     filled_rows = np.full((len(rows), k), -1, np.int64)
