@@ -176,6 +176,12 @@ def _versions(config: DictConfig, context: Context) -> None:
     print(f"{len(found.versions)} versions in {found.folder}{removed}")
 
 
+def _serve(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.serve import ServeSettings, serve  # noqa: PLC0415
+
+    serve(_settings(config, context, ServeSettings), lambda address: print(f"serving at {address}", flush=True))
+
+
 def _init(config: DictConfig, context: Context) -> None:
     from tt_hydra.pipeline.init import InitSettings, init  # noqa: PLC0415
 
@@ -205,6 +211,7 @@ EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] 
     "export": _export,
     "compare": _compare,
     "init": _init,
+    "serve": _serve,
     "versions": _versions,
 }
 

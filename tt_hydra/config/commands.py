@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "tt_hydra.pipeline.export.ExportSettings",
     "compare": "tt_hydra.pipeline.compare.CompareSettings",
     "init": "tt_hydra.pipeline.init.InitSettings",
+    "serve": "tt_hydra.pipeline.serve.ServeSettings",
     "versions": "tt_hydra.pipeline.versions.VersionsSettings",
 }
 """The settings of each command, whose fields are the root nodes of its primary config; the first is meant where none is named."""

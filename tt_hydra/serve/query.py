@@ -13,6 +13,7 @@ from tt_hydra.contracts import FloatArray
 from tt_hydra.data.encoders import Encoder, Text
 from tt_hydra.data.schema import HISTORY, TEXT
 from tt_hydra.errors import DataError
+from tt_hydra.serve.values import plain
 
 NEAREST_AMONG = 100_000
 """Ids that are looked through for the nearest to an unknown one."""
@@ -55,6 +56,7 @@ class Records:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._queries, self._context = bundle.featurizer.queries, bundle.featurizer.context
+        self._encoders = {encoder.name: encoder for encoder in (*self._queries, *self._context)}
         self.has_history = bundle.featurizer.history > 0
 
     def row(self, query: Query) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class Records:
             if not self.has_history:
                 raise DataError(f"this model takes no history; it takes {self._inputs}")
             row[HISTORY] = [str(item) for item in query.history]
-        return row
+        return {name: plain(self._encoders[name], value) if name in self._encoders else value for name, value in row.items()}
 
     def number(self, query_id: str) -> int:
         """Row of a known query.

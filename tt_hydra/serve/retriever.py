@@ -39,7 +39,7 @@ class Retriever:
         self.bundle, self.index = bundle, index
         self._towers = None if towers is None else towers.to(device)
         self._device = torch.device(device)
-        self._records = Records(bundle)
+        self.records = Records(bundle)
 
     @classmethod
     def load(cls, folder: Path | str, *, verify: bool = True, allow: Sequence[str] = (), device: str = "cpu") -> Retriever:
@@ -56,7 +56,7 @@ class Retriever:
         """
         bundle = Bundle.load(folder, verify=verify)
         retriever = cls(bundle, bundle.load_towers(allow), bundle.load_index(), device)
-        if retriever._records.has_history and retriever._towers is not None:
+        if retriever.records.has_history and retriever._towers is not None:
             _ = retriever._catalogue
         return retriever
 
@@ -108,7 +108,7 @@ class Retriever:
             raise DataError(f"k={k}: at least 1 result")
         if not queries:
             return []
-        seen = [self._seen(query) if exclude_seen else set() for query in queries]
+        seen = [self.seen(query) if exclude_seen else set() for query in queries]
         fetched = k + max(map(len, seen))
         result = self.index.search(
             self.embed_queries(queries), fetched, params or self.bundle.manifest.search_params, self._allowed(exclude)
@@ -153,9 +153,16 @@ class Retriever:
         Raises:
             DataError: an unknown id, or an input that this model does not take.
         """
-        rows = [self._records.row(query) for query in queries]
-        catalogue = self._catalogue if self._records.has_history else None
+        return self.row_features([self.records.row(query) for query in queries])
+
+    def row_features(self, rows: Sequence[Mapping[str, Any]]) -> Features:
+        """The same from raw rows, as ``records.row`` gives them."""
+        catalogue = self._catalogue if self.records.has_history else None
         return self.bundle.featurizer.encode_queries(rows, catalogue, self.towers.tokenizers.get("query"))
+
+    def run_queries(self, features: Features) -> FloatArray:
+        """Vectors of encoded queries, ``(n, dim)`` float32."""
+        return self._run(self.towers.embed_queries, features)
 
     def item_features(self, rows: ItemRows) -> Features:
         """What the item tower is given: encoded features of items; see `embed_items`.
@@ -185,13 +192,13 @@ class Retriever:
     def _embed(self, queries: Sequence[Query]) -> FloatArray:
         if self._towers is None:
             return self._known(queries)
-        return self._run(self._towers.embed_queries, self.query_features(queries))
+        return self.run_queries(self.query_features(queries))
 
     def _known(self, queries: Sequence[Query]) -> FloatArray:
         for query in queries:
             if query.query_id is None:
                 raise DataError("this bundle was made from ready-made vectors and has no query tower: give query_id= or vector=")
-        return self.bundle.query_vectors[[self._records.number(str(query.query_id)) for query in queries]]
+        return self.bundle.query_vectors[[self.records.number(str(query.query_id)) for query in queries]]
 
     def _run(self, embed: Callable[[Features], Tensor], features: Features) -> FloatArray:
         with torch.inference_mode(), self._autocast():
@@ -233,12 +240,14 @@ class Retriever:
         return catalogue
 
     @cached_property
-    def _ids(self) -> list[str]:
+    def ids(self) -> list[str]:
+        """Ids of the bundle's items by row."""
         return self.bundle.items("id")["id"].cast(pl.String).to_list()
 
     @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {identifier: row for row, identifier in enumerate(self._ids)}
+    def row_of(self) -> dict[str, int]:
+        """Row of each of the bundle's items by id."""
+        return {identifier: row for row, identifier in enumerate(self.ids)}
 
     @cached_property
     def _titles(self) -> pl.Series | None:
@@ -246,20 +255,21 @@ class Retriever:
         return None if title is None else self.bundle.items(title)[title].cast(pl.String, strict=False).fill_null("")
 
     def _allowed(self, exclude: Iterable[str]) -> BoolArray | None:
-        rows = [self._row_of[str(identifier)] for identifier in exclude if str(identifier) in self._row_of]
+        rows = [self.row_of[str(identifier)] for identifier in exclude if str(identifier) in self.row_of]
         if not rows:
             return None
-        allowed = np.ones(len(self._ids), np.bool_)
+        allowed = np.ones(len(self.ids), np.bool_)
         allowed[rows] = False
         return allowed
 
-    def _seen(self, query: Query) -> set[str]:
+    def seen(self, query: Query) -> set[str]:
+        """Ids of all items that a known query had before, or of the history given."""
         if query.history is not None or query.query_id is None:
             return {str(item) for item in query.history or ()}
-        return {self._ids[row] for row in self.bundle.taken.row(self._records.number(query.query_id)).tolist()}
+        return {self.ids[row] for row in self.bundle.taken.row(self.records.number(query.query_id)).tolist()}
 
     def _hits(self, scores: FloatArray, rows: IntArray, left_out: set[str], k: int) -> list[Hit]:
-        found = [(self._ids[row], row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True) if row >= 0]
+        found = [(self.ids[row], row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True) if row >= 0]
         kept = [hit for hit in found if hit[0] not in left_out][:k]
         titles = self._titles
         return [

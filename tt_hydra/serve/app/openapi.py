@@ -1,0 +1,41 @@
+"""The description of the service: bodies are read by the routes themselves, so FastAPI is told what they take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+import tt_hydra
+from tt_hydra.serve.app import models
+
+TEMPLATE = "#/components/schemas/{model}"
+BODIES: tuple[type[BaseModel], ...] = (models.SearchBody, models.EmbedBody, models.UpsertBody, models.DeleteBody)
+
+
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """What a route's description says of its body."""
+    schema = {"$ref": TEMPLATE.format(model=model.__name__)}
+    return {"openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}}
+
+
+def describe(app: FastAPI) -> None:
+    """Has ``/openapi.json`` name the bodies, the token and the form of errors."""
+
+    def description() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title="tt_hydra", version=tt_hydra.__version__, summary="Two-tower retrieval", routes=app.routes)
+            _, definitions = models_json_schema([(model, "validation") for model in BODIES], ref_template=TEMPLATE)
+            made.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+            made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            for path, operations in made["paths"].items():
+                for method, operation in operations.items():
+                    if method in ("put", "delete") or path.endswith("/activate"):
+                        operation["security"] = [{"token": []}]
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = description  # type: ignore[method-assign]  # FastAPI's own way

@@ -1,0 +1,79 @@
+"""From the bytes of a request to a checked body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from tt_hydra.serve.app.errors import Refused, invalid
+from tt_hydra.serve.settings import Limits
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def read(request: Request, model: type[Body], limits: Limits) -> Body:
+    """The body of a request.
+
+    Raises:
+        Refused: it is too large, no JSON, or not what the route takes.
+    """
+    body = parsed(await _content(request, limits.body_bytes))
+    _check_texts(body, limits, "")
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise invalid(error, body) from None
+
+
+def parsed(content: bytes) -> Any:
+    """The JSON value that bytes hold; NaN and Infinity are no JSON.
+
+    Raises:
+        Refused: they hold none.
+    """
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"the body is no JSON: {error}") from None
+
+
+async def _content(request: Request, limit: int) -> bytes:
+    too_large = Refused(413, f"the body is larger than the {limit} bytes that are taken: send several requests")
+    told = request.headers.get("content-length", "0")
+    if told.isdigit() and int(told) > limit:
+        raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _check_texts(value: Any, limits: Limits, place: str) -> None:
+    """Refuses strings, lists and mappings larger than any route takes, wherever they stand."""
+    if isinstance(value, str):
+        if len(value) > limits.text_length:
+            raise Refused(422, f"a text has {len(value)} characters, {limits.text_length} are taken", place or None)
+    elif isinstance(value, dict):
+        if len(value) > limits.columns:
+            raise Refused(422, f"{len(value)} keys are given, {limits.columns} are taken", place or None)
+        for key, each in value.items():
+            _check_texts(key, limits, place)
+            if not isinstance(each, (int, float, bool)):
+                _check_texts(each, limits, f"{place}.{key}" if place else key)
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            if isinstance(each, (str, dict, list)):
+                _check_texts(each, limits, f"{place}.{number}")
+
+
+def at_most(values: Sequence[object] | None, limit: int, place: str) -> None:
+    """Refuses a list that is too long."""
+    if values is not None and len(values) > limit:
+        raise Refused(422, f"{len(values)} are given, {limit} are taken in one request", place)

@@ -1,0 +1,59 @@
+"""Routes that answer queries."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from tt_hydra.contracts import FloatArray
+from tt_hydra.serve.app.asking import ask, queries
+from tt_hydra.serve.app.errors import JSON, Refused
+from tt_hydra.serve.app.models import EmbedAnswer, EmbedBody, SearchAnswer, SearchBody
+from tt_hydra.serve.app.openapi import takes
+from tt_hydra.serve.app.reading import at_most, read
+from tt_hydra.serve.app.service import Service, encoded
+from tt_hydra.serve.asking import Mark
+
+
+def routes(service: Service) -> APIRouter:
+    """``/v1/search`` and ``/v1/embed``."""
+    router, limits = APIRouter(tags=["search"]), service.options.limits
+    engine, timeout = service.engine, service.options.timeout_s
+
+    @router.post("/v1/search", responses={200: {"model": SearchAnswer}}, **takes(SearchBody))
+    async def search(request: Request) -> Response:
+        """The best items of each query, best first."""
+        service.require_reader(request)
+        async with asyncio.timeout(timeout):
+            body = await read(request, SearchBody, limits)
+            asked = replace(ask(body, limits, engine.served.version.manifest.dim), encode=encoded)
+            answer = await service.search(asked)
+        return Response(answer.body, media_type=JSON)
+
+    @router.post("/v1/embed", responses={200: {"model": EmbedAnswer}}, **takes(EmbedBody))
+    async def embed(request: Request) -> Response:
+        """Vectors of queries or of items, as this version's towers make them."""
+        service.require_reader(request)
+        async with asyncio.timeout(timeout):
+            body = await read(request, EmbedBody, limits)
+            if (body.queries is None) == (body.items is None):
+                raise Refused(422, "give queries or items", "queries")
+            if body.queries is not None:
+                asked = queries(body.queries, limits, engine.served.version.manifest.dim)
+                mark, vectors = await service.aside(engine.embed, asked)
+            else:
+                at_most(body.items, limits.items, "items")
+                mark, vectors = await service.aside(engine.embed_items, body.items)
+        return Response(_vectors(mark, vectors), media_type=JSON)
+
+    return router
+
+
+def _vectors(mark: Mark, vectors: FloatArray) -> bytes:
+    content: dict[str, Any] = {**mark.to_json(), "vectors": vectors}
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)

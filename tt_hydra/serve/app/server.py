@@ -1,0 +1,114 @@
+"""The process that serves: its socket, its signals, its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from tt_hydra.errors import ConfigError
+from tt_hydra.serve.app.create import create_app
+from tt_hydra.serve.app.service import Service
+
+BACKLOG = 2048
+
+logger = logging.getLogger(__name__)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at an address.
+
+    Raises:
+        ConfigError: the address is in use or not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.socket(family, kind, protocol)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"serve.host={host} serve.port={port} cannot be taken: {error.strerror or error}. Give another serve.port, or 0 for a free one"
+        ) from error
+    return found
+
+
+class Server(uvicorn.Server):
+    """Uvicorn with signals of our own: the first asks for an orderly end, the second for one at once."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Takes SIGTERM and Ctrl-C while it serves."""
+        loop = asyncio.get_running_loop()
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        for number in before:
+            loop.add_signal_handler(number, self._end)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
+
+    def _end(self) -> None:
+        if self._service.draining:
+            self.should_exit = self.force_exit = True
+            return
+        self._service.draining = True
+        logger.info("ending: requests that are being answered are answered")
+        asyncio.get_running_loop().call_later(self._service.options.quiet_s, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def run(service: Service, at: socket.socket, told: Callable[[str], None]) -> None:
+    """Serves until it is told to end by SIGTERM or Ctrl-C; what is being answered then is answered.
+
+    Args:
+        service: with its engine loaded; warmed here.
+        at: where it listens.
+        told: is given the address as soon as requests are welcome.
+    """
+    options = service.options
+    config = uvicorn.Config(
+        create_app(service),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=max(1, round(options.drain_s)),
+        backlog=BACKLOG,
+    )
+    host, port = at.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def prepare() -> None:
+        try:
+            service.warm_up()
+        except Exception:
+            logger.exception("warming up failed: the service never becomes ready")
+            return
+        told(address)
+
+    warming = threading.Thread(target=prepare, name="warm-up", daemon=True)
+    service.engine.start()
+    warming.start()
+    try:
+        Server(config, service).run(sockets=[at])
+    finally:
+        at.close()
+        warming.join()
+        service.close()

@@ -1,0 +1,64 @@
+"""Routes that change the catalogue and the version."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from tt_hydra.serve.app.errors import JSON, Refused
+from tt_hydra.serve.app.models import DeleteAnswer, DeleteBody, ItemAnswer, Marked, UpsertAnswer, UpsertBody
+from tt_hydra.serve.app.openapi import takes
+from tt_hydra.serve.app.reading import at_most, read
+from tt_hydra.serve.app.service import Service
+from tt_hydra.serve.asking import Mark
+
+
+def routes(service: Service) -> APIRouter:
+    """``/v1/items`` and the activation of a version."""
+    router, limits, engine = APIRouter(tags=["write"]), service.options.limits, service.engine
+
+    @router.put("/v1/items", responses={200: {"model": UpsertAnswer}}, **takes(UpsertBody))
+    async def upsert(request: Request) -> Response:
+        """Inserts or replaces items: embedded, on the disk and found by the next search when this answers."""
+        service.require_token(request)
+        async with asyncio.timeout(service.options.timeout_s):
+            body = await read(request, UpsertBody, limits)
+            at_most(body.items, limits.items, "items")
+            mark = await service.aside(engine.upsert, body.items)
+        return _answer(mark, upserted=len(body.items), sequence=mark.sequence)
+
+    @router.delete("/v1/items", responses={200: {"model": DeleteAnswer}}, **takes(DeleteBody))
+    async def delete(request: Request) -> Response:
+        """Removes items: no later search finds them."""
+        service.require_token(request)
+        async with asyncio.timeout(service.options.timeout_s):
+            body = await read(request, DeleteBody, limits)
+            at_most(body.ids, limits.ids, "ids")
+            identifiers = list(dict.fromkeys(map(str, body.ids)))
+            mark, unknown = await service.aside(engine.delete, identifiers)
+        return _answer(mark, deleted=len(identifiers) - len(unknown), unknown=unknown, sequence=mark.sequence)
+
+    @router.get("/v1/items/{identifier:path}", responses={200: {"model": ItemAnswer}}, tags=["search"])
+    async def item(request: Request, identifier: str) -> Response:
+        """An item with all its columns."""
+        service.require_reader(request)
+        mark, found = await service.aside(engine.item, identifier)
+        if found is None:
+            raise Refused(404, f"there is no item {identifier!r}")
+        return _answer(mark, item=found)
+
+    @router.post("/v1/versions/{number}/activate", responses={200: {"model": Marked}})
+    async def activate(request: Request, number: int) -> Response:
+        """Makes a version current; requests that are being answered stay with the one that they began with."""
+        service.require_token(request)
+        return _answer(await service.aside(engine.activate, number))
+
+    return router
+
+
+def _answer(mark: Mark, **more: Any) -> Response:
+    return Response(orjson.dumps({**mark.to_json(), **more}, default=str, option=orjson.OPT_NON_STR_KEYS), media_type=JSON)
