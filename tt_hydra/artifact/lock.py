@@ -49,6 +49,15 @@ class FileLock:
             self._sign()
         return True
 
+    def exclusive(self) -> None:
+        """Takes the lock alone, and waits for as long as somebody else holds it.
+
+        Raises:
+            OSError: the file cannot be opened.
+            StoreError: the file system has no locks.
+        """
+        self._take(fcntl.LOCK_EX)
+
     def try_shared(self) -> bool:
         """Takes the lock together with other readers; False where somebody holds it alone."""
         return self._take(fcntl.LOCK_SH | fcntl.LOCK_NB)
