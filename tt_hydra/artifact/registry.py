@@ -2,11 +2,14 @@
 
 Layout: ``versions/<n>/``, each a bundle; ``active``, a link to ``pointers/<name>/``, which holds the links ``current`` and ``previous``;
 ``current`` and ``previous``, links through ``active``. One rename of ``active`` moves both, so a reader finds the old pair or the new one.
+``changes/`` is the log of what was written to the catalogue since, whatever version is current: a version contains the changes up to its
+``writes_through``, and whoever serves it applies the others.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,15 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tt_hydra.artifact.bundle import Bundle
-from tt_hydra.artifact.files import link_or_copy, publish, remove_tree, sizes, sync
+from tt_hydra.artifact.changes import CHANGES, ChangeLog
+from tt_hydra.artifact.files import REMOVED, link_or_copy, publish, remove_tree, sizes, sync
 from tt_hydra.artifact.lock import FileLock
 from tt_hydra.artifact.manifest import MANIFEST, Manifest
-from tt_hydra.errors import BundleError
+from tt_hydra.errors import BundleError, GateError
 
 REGISTRY = "registry"
 """Its folder under the root of all outputs."""
 VERSIONS, POINTERS, ACTIVE, CURRENT, PREVIOUS = "versions", "pointers", "active", "current", "previous"
+WRITES_THROUGH = "writes_through"
+"""Condition in a manifest: number of the last change that the bundle's own catalogue contains; absent for 0."""
+PATIENCE_SECONDS = 30.0
+"""How long another process that writes to the registry is waited for."""
 _PARTIAL = ".partial"
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,11 @@ class Version:
     number: int
     folder: Path
     manifest: Manifest
+
+    @property
+    def writes_through(self) -> int:
+        """The last change that its own catalogue contains."""
+        return int(self.manifest.conditions.get(WRITES_THROUGH, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +75,37 @@ class Registry:
         """Number of the version that was served before."""
         return self._pointed(PREVIOUS)
 
-    def publish(self, bundle: Bundle, activate: bool = True) -> Version:
+    @property
+    def changes(self) -> Path:
+        """Folder of the log of changes."""
+        return self.folder / CHANGES
+
+    def version(self, number: int) -> Version:
+        """One version.
+
+        Raises:
+            BundleError: there is no such version.
+        """
+        return self._find(number)
+
+    def publish(self, bundle: Bundle, activate: bool = True, instead_of: int | None = None) -> Version:
         """Makes a bundle the next version; one that is here already keeps its number.
 
         Args:
             bundle: its files are linked, or copied where the file system refuses links.
             activate: make it current.
+            instead_of: the version whose place it shall take; None for whatever is current.
 
         Raises:
-            BundleError: another process writes to the registry.
+            GateError: another version than ``instead_of`` is current by now.
+            BundleError: another process writes to the registry for long.
         """
         with self._writing():
+            if instead_of is not None and self.current != instead_of:
+                raise GateError(
+                    f"version {self.current} became current in {self.folder} while {bundle.folder} was made to take the place of version "
+                    f"{instead_of}: version {self.current} stays. Run the command again, so that it starts from there"
+                )
             known = self.versions()
             version = next((each for each in known if each.manifest == bundle.manifest), None)
             if version is None:
@@ -106,14 +140,26 @@ class Registry:
     def retain(self, keep: int) -> Sequence[int]:
         """Removes all but the ``keep`` newest versions; the current and the previous one always stay.
 
+        Changes of the catalogue that all versions which are left contain go too: nobody will apply them again.
+
         Returns:
             Numbers of the versions that were removed.
         """
         with self._writing():
+            self._clean()
             old = [version for version in self.versions()[: -keep or None] if version.number not in (self.current, self.previous)]
             for version in old:
                 remove_tree(version.folder)
+            through = min((version.writes_through for version in self.versions()), default=0)
+            if through:
+                ChangeLog(self.changes).prune(through)
         return [version.number for version in old]
+
+    def _clean(self) -> None:
+        """Removes what an interrupted writer left."""
+        for pattern in (f"*{REMOVED}*", f".*{_PARTIAL}"):
+            for leftover in (self.folder / VERSIONS).glob(pattern):
+                shutil.rmtree(leftover)
 
     def _find(self, number: int) -> Version:
         known = {version.number: version for version in self.versions()}
@@ -161,9 +207,11 @@ class Registry:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        lock = FileLock(self.folder / ".lock")
-        if not lock.try_exclusive():
-            raise BundleError(f"{self.folder} is being written by {lock.holder()}: try again when it has finished")
+        lock, gives_up = FileLock(self.folder / ".lock"), time.monotonic() + PATIENCE_SECONDS
+        while not lock.try_exclusive():
+            if time.monotonic() > gives_up:
+                raise BundleError(f"{self.folder} is being written by {lock.holder()}: try again when it has finished")
+            time.sleep(_POLL_SECONDS)
         try:
             yield
         finally:

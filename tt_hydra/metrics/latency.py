@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+
+from tt_hydra.contracts import BoolArray
 
 WARM_UP = 50
 """Calls made and not counted before those that are."""
@@ -34,17 +37,33 @@ def measure_latency(call: Callable[[int], object], count: int, *, warm_up: int =
     Raises:
         ValueError: ``count`` is not positive.
     """
+    return measure_in_turns([call], count, warm_up=warm_up)[0]
+
+
+def measure_in_turns(calls: Sequence[Callable[[int], object]], count: int, *, warm_up: int = WARM_UP) -> list[Latency]:
+    """The same of several things that shall be compared: each number goes to all of them before the next number goes to any.
+
+    Raises:
+        ValueError: ``count`` is not positive.
+    """
     if count < 1:
         raise ValueError(f"latency needs at least one call, got {count}")
     for number in range(warm_up):
-        call(number % count)
-    milliseconds = np.empty(count)
-    disturbed = np.zeros(count, np.bool_)
+        for call in calls:
+            call(number % count)
+    milliseconds = np.empty((len(calls), count))
+    disturbed = np.zeros((len(calls), count), np.bool_)
     for number in range(count):
-        milliseconds[number], disturbed[number] = _timed(call, number)
-    for number in np.flatnonzero(disturbed).tolist():
-        again, disturbed[number] = _timed(call, number)
-        milliseconds[number] = min(again, milliseconds[number])
+        for place, call in enumerate(calls):
+            milliseconds[place, number], disturbed[place, number] = _timed(call, number)
+    for place, number in np.argwhere(disturbed).tolist():
+        again, disturbed[place, number] = _timed(calls[place], number)
+        milliseconds[place, number] = min(again, milliseconds[place, number])
+    return [_summary(*each, warm_up) for each in zip(milliseconds, disturbed, strict=True)]
+
+
+def _summary(milliseconds: npt.NDArray[np.float64], disturbed: BoolArray, warm_up: int) -> Latency:
+    count = len(milliseconds)
     counted = milliseconds[~disturbed] if 2 * disturbed.sum() < count else milliseconds
     p50, p95, p99 = np.percentile(counted, [50, 95, 99])
     return Latency(p50_ms=float(p50), p95_ms=float(p95), p99_ms=float(p99), calls=count, warm_up=warm_up)

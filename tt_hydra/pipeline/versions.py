@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.registry import REGISTRY, Registry, Version
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.errors import ConfigError
+from tt_hydra.pipeline.publish import Gate, publish
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,15 +20,21 @@ class VersionsSettings:
         publish: a bundle that shall become the next version and current: a bundle's or a run's folder, or ``latest``.
         activate: number of a version that shall become current.
         rollback: make the previous version current again.
+        gate: by how much a published bundle may be worse than the current version.
+        force: publish it however much worse it is.
         keep: remove all but this many newest versions; the current and the previous one stay. Null removes none.
         outputs: root of the registry and of the runs.
+        allow_targets: module prefixes of components of your own that the bundles may name.
     """
 
     publish: str | None = None
     activate: int | None = None
     rollback: bool = False
+    gate: Gate = field(default_factory=Gate)
+    force: bool = False
     keep: int | None = None
     outputs: Path
+    allow_targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if sum((self.publish is not None, self.activate is not None, self.rollback)) > 1:
@@ -59,11 +66,13 @@ def versions(settings: VersionsSettings) -> Listing:
     """Publishes, activates, goes back or cleans up as it is told, and lists what there is then.
 
     Raises:
+        GateError: the bundle is worse than the current version by more than is allowed.
         BundleError: the bundle or the version is missing or damaged.
     """
     registry = Registry(settings.outputs.absolute() / REGISTRY)
     if settings.publish is not None:
-        registry.publish(Bundle.load(resolve_bundle(settings.publish, settings.outputs)))
+        bundle = Bundle.load(resolve_bundle(settings.publish, settings.outputs))
+        publish(registry, bundle, settings.gate, force=settings.force, allow=settings.allow_targets)
     elif settings.activate is not None:
         registry.activate(settings.activate)
     elif settings.rollback:

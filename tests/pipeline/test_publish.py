@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundle_parts import make_parts
+
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.changes import Change, ChangeLog
+from tt_hydra.artifact.registry import Registry
+from tt_hydra.artifact.write import Parts, write_bundle
+from tt_hydra.errors import ConfigError, GateError
+from tt_hydra.index.build import build_index
+from tt_hydra.index.flat import Flat
+from tt_hydra.pipeline import contest
+from tt_hydra.pipeline.contest import Contest, Contestant
+from tt_hydra.pipeline.publish import Gate, judge, publish
+from tt_hydra.quantization.binary import Binary
+
+WIDE = Gate(quality=1.0, recall=1.0, latency=1e6)
+"""Margins that nothing exceeds: what is left decides."""
+
+
+@pytest.fixture(autouse=True)
+def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contest, "CALLS", 5)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of other towers over the same catalogue."""
+    folder = tmp_path_factory.mktemp("other")
+    return write_bundle(folder / "bundle", make_parts(folder, seed=1))
+
+
+@pytest.fixture(scope="module")
+def bundle(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_bundle(tmp_path_factory.mktemp("one") / "bundle", parts)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, bundle: Bundle) -> Registry:
+    """A registry in which the bundle is current."""
+    found = Registry(tmp_path / "registry")
+    found.publish(bundle)
+    return found
+
+
+def recall_by_hand(bundle: Bundle, gone: Sequence[str] = ()) -> float:
+    """Recall@10 on the reference by comparing all vectors: seen and deleted items cannot be found, deleted ones are no answers."""
+    questions, reference = bundle.questions, bundle.reference
+    assert questions is not None
+    assert reference is not None
+    ids = bundle.items("id")["id"].to_list()
+    recalls = []
+    for vector, relevant, seen in zip(reference.queries, questions.relevant.to_list(), questions.exclude.to_list(), strict=True):
+        order = [ids[row] for row in np.argsort(-(bundle.item_vectors @ vector), kind="stable")]
+        top = [each for each in order if each not in seen and each not in gone][:10]
+        wanted = [each for each in relevant if each not in gone]
+        if wanted:
+            recalls.append(len(set(top) & set(wanted)) / len(wanted))
+    return float(np.mean(recalls))
+
+
+def test_nothing_is_current_and_that_is_said(tmp_path: Path, bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert publish(Registry(tmp_path), bundle, Gate()).number == 1
+    assert "no version is current, so there is nothing to compare with" in caplog.text
+
+
+def test_both_are_asked_the_same_questions(registry: Registry, bundle: Bundle, other: Bundle) -> None:
+    verdict = judge(registry, other, WIDE)
+    quality, recall, latency = verdict.figures
+    assert (verdict.against, verdict.questions) == (1, 12)
+    assert quality.candidate == pytest.approx(recall_by_hand(other))
+    assert quality.current == pytest.approx(recall_by_hand(bundle))
+    assert quality.candidate != quality.current, "the premise: towers of other weights find other items"
+    assert (recall.candidate, recall.current) == (1, 1), "both search exactly"
+    assert 0 < latency.candidate < 1000
+    assert publish(registry, other, WIDE).number == 2
+    assert (registry.current, registry.previous) == (2, 1)
+
+
+def test_a_worse_candidate_is_refused_with_all_that_one_needs_to_know(registry: Registry, bundle: Bundle, other: Bundle) -> None:
+    better, worse = sorted([bundle, other], key=recall_by_hand, reverse=True)
+    registry.publish(better)
+    high, low = recall_by_hand(better), recall_by_hand(worse)
+    strict = replace(WIDE, quality=(high - low) / 2)
+    current = registry.current
+    with pytest.raises(GateError) as refused:
+        publish(registry, worse, strict)
+    told = str(refused.value)
+    assert str(worse.folder) in told
+    assert f"quality recall@10 is {low:.4g}, version {current} has {high:.4g}, and gate.quality={strict.quality:g}" in told
+    assert "on the same 12 questions" in told
+    assert "gate.quality, or publish it all the same with force=true" in told
+    assert registry.current == current
+    assert publish(registry, worse, replace(WIDE, quality=high - low)).manifest == worse.manifest, "the margin itself is allowed"
+
+
+def test_force_lets_it_through_and_tells_the_figures(
+    registry: Registry, bundle: Bundle, other: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    better, worse = sorted([bundle, other], key=recall_by_hand, reverse=True)
+    registry.publish(better)
+    with caplog.at_level(logging.INFO):
+        assert publish(registry, worse, replace(WIDE, quality=0.0), force=True).manifest == worse.manifest
+    assert f"quality recall@10 {recall_by_hand(worse):.4g}" in caplog.text
+
+
+def test_an_index_that_finds_less_is_refused(registry: Registry, parts: Parts, tmp_path: Path) -> None:
+    vectors = np.load(parts.item_vectors)
+    (tmp_path / "index").mkdir()
+    index = build_index(Flat(), Binary(refine=0), vectors, "cosine")
+    index.save(tmp_path / "index")
+    poor = write_bundle(tmp_path / "poor", replace(parts, index=tmp_path / "index"))
+    assert poor.reference is not None
+    found = index.search(poor.reference.queries, 10).rows
+    exact = np.argsort(-(poor.reference.queries @ vectors.T), axis=1)[:, :10]
+    by_hand = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
+    with pytest.raises(GateError, match=rf"its ANN recall@10 is {by_hand:.4g}, version 1 has 1, and gate.recall=0.02 allows 0.98"):
+        publish(registry, poor, replace(WIDE, recall=0.02))
+
+
+def test_a_slower_one_is_refused(registry: Registry, other: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Contest, "p99_ms", lambda _: [4.0, 2.0])
+    with pytest.raises(GateError, match=r"its query p99 ms is 4, version 1 has 2, and gate.latency=0.5 allows 3 "):
+        publish(registry, other, replace(WIDE, latency=0.5))
+    assert publish(registry, other, replace(WIDE, latency=0.5, latency_ms=2.0)).number == 2, "2 ms are said to be no difference"
+
+
+def test_without_questions_it_is_published_and_said(
+    registry: Registry, parts: Parts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    older = write_bundle(tmp_path / "older", replace(parts, reference=None, measured={"x": 1.0}))
+    with caplog.at_level(logging.INFO):
+        assert publish(registry, older, Gate(quality=0.0)).number == 2
+    assert "keeps no validation queries, so it is not compared with version 1" in caplog.text
+
+
+def test_changes_of_the_catalogue_are_part_of_both(registry: Registry, bundle: Bundle, other: Bundle) -> None:
+    questions = bundle.questions
+    assert questions is not None
+    gone = [ids[0] for ids in questions.relevant.to_list()[:3]]
+    ChangeLog(registry.changes).append([Change(deleted=gone), Change(items=[{"id": "new", "title": "sea", "year": 1999}])])
+    quality, recall, _ = judge(registry, other, WIDE).figures
+    assert quality.current == pytest.approx(recall_by_hand(bundle, gone), abs=1 / 12)
+    assert recall.candidate == pytest.approx(1), "what was added is found exactly"
+    one = Contestant.load(other.folder, ChangeLog(registry.changes).read(0))
+    assert not one.holds(gone[0])
+    assert one.holds("new")
+
+
+def test_another_version_became_current_meanwhile(registry: Registry, parts: Parts, other: Bundle, tmp_path: Path) -> None:
+    third = write_bundle(tmp_path / "third", replace(parts, measured={"x": 3.0}))
+    registry.publish(other)
+    with pytest.raises(GateError, match=r"version 2 became current .* version 2 stays"):
+        registry.publish(third, instead_of=1)
+    assert [version.number for version in registry.versions()] == [1, 2]
+
+
+def test_changes_that_every_kept_version_contains_are_forgotten(registry: Registry, parts: Parts, tmp_path: Path) -> None:
+    log = ChangeLog(registry.changes)
+    log.append([Change(deleted=["i1"])])
+    second = write_bundle(tmp_path / "2", replace(parts, conditions={"writes_through": 1}))
+    third = write_bundle(tmp_path / "3", replace(parts, conditions={"writes_through": 1}, measured={"x": 3.0}))
+    registry.publish(second)
+    registry.retain(1)
+    assert [change.seq for change in log.read(0)] == [1], "version 1, which is kept as the previous one, does not contain it"
+    registry.publish(third)
+    assert list(registry.retain(1)) == [1]
+    assert ChangeLog(registry.changes).last == 1
+    fresh = write_bundle(tmp_path / "fresh", replace(parts, measured={"x": 4.0}))
+    with pytest.raises(GateError, match=r"contains the changes of the catalogue through 0, .* update model="):
+        publish(registry, fresh, WIDE)
+    assert log.append([Change(deleted=["i2"])])[0].seq == 2
+
+
+def test_margins_are_checked() -> None:
+    with pytest.raises(ConfigError, match=r"gate.recall=-1: a margin is 0 or more"):
+        Gate(recall=-1)

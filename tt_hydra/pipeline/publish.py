@@ -1,0 +1,191 @@
+"""The gate of the registry: a bundle becomes the current version unless it is worse, by more than is allowed, before the same questions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.changes import Change, ChangeLog
+from tt_hydra.artifact.registry import WRITES_THROUGH, Registry, Version
+from tt_hydra.errors import BundleError, ConfigError, GateError
+from tt_hydra.pipeline.contest import LATENCY, QUALITY, RECALL, Contest, Contestant
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """By how much a version may be worse than the one whose place it takes, both asked the same questions in one process.
+
+    Attributes:
+        quality: recall@10 against the answers, through the index: by so much it may be lower.
+        recall: recall@10 of the index against its own exact search: by so much it may be lower.
+        latency: 99th percentile of a single query, tower and search: by this share it may be longer.
+        latency_ms: a difference below so many milliseconds is none.
+    """
+
+    quality: float = 0.01
+    recall: float = 0.02
+    latency: float = 0.5
+    latency_ms: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("quality", "recall", "latency", "latency_ms"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"gate.{name}={getattr(self, name)}: a margin is 0 or more; force=true lets everything through")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """One figure of a candidate and of the version that it is held against.
+
+    Attributes:
+        name: what it is.
+        key: margin of the gate that applies.
+        candidate: the candidate's value.
+        current: the value to hold it against.
+        bound: the worst value that passes.
+    """
+
+    name: str
+    key: str
+    candidate: float
+    current: float
+    bound: float
+
+    @property
+    def passes(self) -> bool:
+        """Whether the candidate may be so."""
+        return self.candidate <= self.bound if self.name == LATENCY else self.candidate >= self.bound
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What the gate found.
+
+    Attributes:
+        against: number of the version that the candidate is held against; None where none is current.
+        figures: what was compared; nothing where there was nothing to compare with.
+        questions: how many questions both were asked.
+        notes: what was not compared, and why.
+    """
+
+    against: int | None
+    figures: Sequence[Figure] = ()
+    questions: int = 0
+    notes: Sequence[str] = ()
+
+    @property
+    def failed(self) -> list[Figure]:
+        """The figures that do not pass."""
+        return [figure for figure in self.figures if not figure.passes]
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it, in words."""
+        told = [
+            f"gate: {each.name} {each.candidate:.4g}, version {self.against} has {each.current:.4g} ({self.questions} questions)"
+            for each in self.figures
+        ]
+        return [*told, *(f"gate: {note}" for note in self.notes)]
+
+
+def publish(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = False, allow: Sequence[str] = ()) -> Version:
+    """Makes a bundle the current version, if it passes the gate.
+
+    Args:
+        registry: whose current version it is held against.
+        bundle: the candidate.
+        gate: what is allowed.
+        force: let everything through; the figures are told all the same.
+        allow: module prefixes of components of one's own that the bundles may use.
+
+    Raises:
+        GateError: it is worse than allowed, or lacks changes of the catalogue that the log no longer holds; nothing was published.
+        BundleError: it is damaged, or cannot take the changes of the catalogue.
+    """
+    verdict = judge(registry, bundle, gate, allow)
+    for line in verdict.lines:
+        logger.info("%s", line)
+    if verdict.failed and not force:
+        raise GateError(_refusal(bundle, verdict, gate))
+    return registry.publish(bundle, instead_of=verdict.against)
+
+
+def judge(registry: Registry, bundle: Bundle, gate: Gate, allow: Sequence[str] = ()) -> Verdict:
+    """Holds a bundle against the current version, both with the changes of the catalogue that they do not contain; publishes nothing.
+
+    Raises:
+        GateError: it lacks changes that the log no longer holds.
+        BundleError: it is damaged, or cannot take the changes.
+    """
+    current = registry.current
+    pending = missing(registry, bundle)
+    if current is None:
+        return Verdict(against=None, notes=("no version is current, so there is nothing to compare with",))
+    version = registry.version(current)
+    if version.manifest == bundle.manifest:
+        return Verdict(against=current, notes=(f"this bundle is version {current}, which is current",))
+    if bundle.questions is None:
+        note = f"{bundle.folder} keeps no validation queries, so it is not compared with version {current}; a new run keeps them"
+        return Verdict(against=current, notes=(note,))
+    try:
+        running = Contestant.load(version.folder, missing(registry, Bundle(version.folder, version.manifest)), allow)
+    except BundleError as error:
+        return Verdict(against=current, notes=(f"version {current} cannot be asked, so there is nothing to compare with: {error}",))
+    candidate = Contestant.load(bundle.folder, pending, allow)
+    return _verdict(Contest.among([candidate, running], bundle.questions), current, gate)
+
+
+def missing(registry: Registry, bundle: Bundle) -> list[Change]:
+    """The changes of the catalogue that a bundle does not contain.
+
+    Raises:
+        GateError: the log no longer holds all of them.
+    """
+    through = int(bundle.manifest.conditions.get(WRITES_THROUGH, 0))
+    log = ChangeLog(registry.changes)
+    try:
+        return log.read(through)
+    except BundleError as error:
+        raise GateError(
+            f"{bundle.folder} contains the changes of the catalogue through {through}, and those behind it cannot be read ({error}). Where "
+            f"they are in later versions only, `python -m tt_hydra update model={bundle.folder}` takes its towers and embeds the catalogue "
+            "as it is now"
+        ) from error
+
+
+def _verdict(contest: Contest, current: int, gate: Gate) -> Verdict:
+    count = len(contest.questions)
+    if not count:
+        return Verdict(against=current, notes=(f"there is no question that both the candidate and version {current} can answer",))
+    figures, notes = [], []
+    if quality := contest.quality():
+        figures.append(_lower(QUALITY, "quality", quality, gate.quality))
+    else:
+        notes.append(f"quality is not compared: no question has an answer that both the candidate and version {current} hold")
+    figures.append(_lower(RECALL, "recall", contest.ann_recall(), gate.recall))
+    candidate, running = contest.p99_ms()
+    longest = max(running * (1 + gate.latency), running + gate.latency_ms)
+    figures.append(Figure(name=LATENCY, key="latency", candidate=candidate, current=running, bound=longest))
+    return Verdict(against=current, figures=figures, questions=count, notes=notes)
+
+
+def _lower(name: str, key: str, values: Sequence[float], margin: float) -> Figure:
+    candidate, current = values
+    return Figure(name=name, key=key, candidate=candidate, current=current, bound=current - margin - 1e-9)
+
+
+def _refusal(bundle: Bundle, verdict: Verdict, gate: Gate) -> str:
+    told = [
+        f"its {each.name} is {each.candidate:.4g}, version {verdict.against} has {each.current:.4g}, and gate.{each.key}="
+        f"{getattr(gate, each.key):g} allows {each.bound:.4g}"
+        for each in verdict.failed
+    ]
+    keys = " and ".join(f"gate.{each.key}" for each in verdict.failed)
+    return (
+        f"{bundle.folder} is not published: {'; '.join(told)} (on the same {verdict.questions} questions). Version {verdict.against} stays "
+        f"current. Allow more with {keys}, or publish it all the same with force=true"
+    )
