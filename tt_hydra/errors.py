@@ -45,3 +45,17 @@ class StoreError(TTHydraError):
 
 class Pruned(TTHydraError):
     """A training that was ended because it was not worth going on."""
+
+
+class ServiceError(TTHydraError):
+    """A request that a service refused, or that it did not answer.
+
+    Args:
+        message: the reason, in the service's words where it gave one.
+        status: of HTTP; None without an answer.
+        field: what of the request it is about.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.field = status, field

@@ -19,8 +19,8 @@ export function buildForm(form, schema, ask) {
   const box = h("input", { type: "search", id: "q", name: "q", placeholder: "Search", "aria-label": "Search text", enterkeyhint: "search", "aria-keyshortcuts": "/", spellcheck: "false" });
   const parts = {
     id: query.known_ids ? labelled("Known id", text({ values: query.example_ids, placeholder: "its last known features and history" })) : null,
-    features: group(query.features),
-    context: group(query.context),
+    features: group(query.features, boxed(query)),
+    context: group(query.context, boxed(query)),
     history: query.history ? labelled("History", several({ placeholder: "item id, then Enter" }), "Ids of earlier items, oldest first.") : null,
     filters: filters(schema.items.columns ?? []),
     k: labelled("Results", number({ min: 1, max: most(schema.limits), step: 1 })),
@@ -69,8 +69,14 @@ function writeForm(box, parts, state) {
   for (const name of ["filters", "k", "seen", "exact"]) parts[name].write(state[name]);
 }
 
-function group(features) {
-  return new Map((features ?? []).map((feature) => [feature.name, labelled(feature.name, (KINDS[feature.kind] ?? text)(feature))]));
+/** Name of the feature that the search box stands for. */
+function boxed(query) {
+  const texts = [...(query.features ?? []), ...(query.context ?? [])].filter(({ kind }) => kind === "text").map(({ name }) => name);
+  return query.text ? (texts.includes("text") ? "text" : texts[0]) : null;
+}
+
+function group(features, without) {
+  return new Map((features ?? []).filter(({ name }) => name !== without).map((feature) => [feature.name, labelled(feature.name, (KINDS[feature.kind] ?? text)(feature))]));
 }
 
 const nodes = (fields) => [...fields.values()].map((field) => field.node);
