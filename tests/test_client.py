@@ -8,7 +8,7 @@ import pytest
 from fake_service import TOKEN, Asked, always, refused, serving, with_token
 
 from tt_hydra import client as module
-from tt_hydra.client import Client, Hit, Mark, Written
+from tt_hydra.client import Client, Hit, Mark, Written, http
 from tt_hydra.errors import ServiceError, TTHydraError
 
 MARK = {"model": "abc", "version": 3, "index": "3.17"}
@@ -32,7 +32,7 @@ def client(service, monkeypatch):
 def waits(monkeypatch):
     """Seconds that were waited, without waiting."""
     found: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", found.append)
+    monkeypatch.setattr(http.time, "sleep", found.append)
     return found
 
 

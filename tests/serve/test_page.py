@@ -139,7 +139,7 @@ class TestSearch:
         assert "version 2 index 2.17 model 2f2f2f2f" in " ".join(tab.text("#status").split())
         assert "0.9000" in tab.text("#results .hit")
         assert fragment(tab) == {"q": ["the sea"]}
-        labels = tab.run("[...document.querySelectorAll('.field label')].map((each) => each.innerText)")
+        labels = tab.run("[...document.querySelectorAll('#ask .field label')].map((each) => each.innerText)")
         assert labels == ["Known id", "age", "job", "tastes", "History", "device", "Results"], "the text has its box"
         assert tab.complaints() == []
         assert {each.removeprefix(service.url)[:1] for each in tab.requested() if not each.startswith("data:")} == {"/"}
