@@ -74,4 +74,6 @@ def test_few_allowed_rows_are_looked_for_in_more_lists() -> None:
     allowed[::50] = True
     index = build_index(Ivf(nlist=60, nprobe=8), NoQuantization(), items, "dot")
     found = index.search(queries, 10, allowed=allowed)
-    assert recall(found.rows, np.where(allowed, similarities(queries, items, "dot"), -100)) == 1
+    truth = np.where(allowed, similarities(queries, items, "dot"), -100)
+    assert recall(found.rows, truth) == 1
+    assert recall(index.search(queries, 10, params={"nprobe": 1000}, allowed=allowed).rows, truth) == 1

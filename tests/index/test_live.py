@@ -12,8 +12,11 @@ from tt_hydra.errors import IndexSpecError
 from tt_hydra.index import live, scan
 from tt_hydra.index.build import build_index
 from tt_hydra.index.faiss_index import FaissIndex
+from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.ivf import Ivf
 from tt_hydra.index.live import LiveIndex, LiveSnapshot
+from tt_hydra.index.mask import Mask
+from tt_hydra.index.vectors import prepared
 from tt_hydra.quantization.none import NoQuantization
 
 K = 10
@@ -291,3 +294,36 @@ def test_imbalance_is_that_of_the_living_rows_of_the_lists() -> None:
     index.apply(range(200))
     assert index.snapshot.health.imbalance == 0
     assert LiveIndex(built("hnsw-none", "dot"), ITEMS).snapshot.health.imbalance is None
+
+
+def clusters(number: int, each: int, seed: int) -> np.ndarray:
+    """``number * each`` vectors around so many centres."""
+    centres = np.random.default_rng(5).normal(size=(number, DIM)) * 2
+    return (np.repeat(centres, each, axis=0) + np.random.default_rng(seed).normal(size=(number * each, DIM))).astype(np.float32)
+
+
+@both_metrics
+@pytest.mark.parametrize("spec", [Hnsw(M=16, efConstruction=60, efSearch=24), Ivf(nlist=60, nprobe=3)])
+def test_what_is_left_is_found_where_all_that_was_near_has_died(spec: Hnsw | Ivf, metric: str, monkeypatch) -> None:
+    """Whole neighbourhoods die, up to 80% of all; questions about them are asked all the same. Then half as many come, from elsewhere."""
+    monkeypatch.setattr(live, "FEW", 100)
+    items, asked = clusters(60, 100, 0), clusters(60, 2, 1)
+    base = build_index(spec, NoQuantization(), items, metric)
+    index, truth = LiveIndex(base, items), similarities(asked, items, metric)
+    order = np.random.default_rng(2).permutation(60)
+    rows = np.arange(len(items)).reshape(60, 100)
+    worst = []
+    for start, stop in ((0, 6), (6, 18), (18, 30), (30, 48)):
+        index.apply(rows[order[start:stop]].ravel())
+        alive = np.isin(np.arange(60), order[stop:]).repeat(100)
+        scores = np.where(alive, truth, -1000)
+        found = index.snapshot.search(asked, K)
+        assert alive[found.rows].all()
+        assert recall(found.rows, scores) >= 0.95
+        masked = base._engine._plain(prepared(asked, metric, ""), K, base.search_params, Mask(alive, int(alive.sum())))[1]
+        worst.append(recall(np.where(masked < 0, order[0] * 100, masked), scores))
+    assert min(worst) < 0.9, "the premise is that a mask alone is not enough"
+    moved = np.concatenate([items[rows[order[:20]].ravel()] + 1, items[rows[order[20:30]].ravel()] * 1.5])
+    index.apply(add=moved)
+    every = np.concatenate([scores, similarities(asked, moved, metric)], axis=1)
+    assert recall(index.snapshot.search(asked, K).rows, every) >= 0.95

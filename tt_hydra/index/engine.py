@@ -12,7 +12,7 @@ import numpy as np
 
 from tt_hydra.contracts import FloatArray, IntArray
 from tt_hydra.index.mask import Mask
-from tt_hydra.index.structure import core, search_parameters
+from tt_hydra.index.structure import core, search_parameters, transformed
 
 Found = tuple[FloatArray, IntArray]
 GRAPHS = faiss.IndexHNSW | faiss.IndexNSG | faiss.IndexNNDescent
@@ -23,6 +23,11 @@ DECODED = 16_384
 """Rows decoded at a time by an exhaustive search."""
 WALK_COST = 16
 """Comparisons that a graph makes for each candidate it keeps: below this many allowed rows a scan is cheaper."""
+
+ENOUGH = 0.5
+"""Allowed rows that a walk must come by for each candidate that it keeps without a mask."""
+WIDER = 4
+"""How many times as many candidates a walk keeps when it came by too few."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,62 @@ class Engine:
     def search(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask | None) -> Found:
         """``k`` rows for each query, in any order; ``k`` is at most the number of allowed rows.
 
-        Among few allowed rows ``nprobe`` and ``efSearch`` grow in proportion, so that as many rows are scored as without a mask.
-        A query that gets fewer than ``k`` rows is searched again exhaustively.
+        Where rows near a query are not allowed, ``nprobe`` and ``efSearch`` grow for this query, until as many allowed rows are seen as
+        without a mask. A query that gets fewer than ``k`` rows is searched again exhaustively.
         """
-        if mask is not None:
-            values = self._widened(values, k, mask.share)
-        if self._scans(k, values, mask):
+        if mask is None:
+            found = self._plain(queries, k, values, None)
+        elif self._scans(k, values, mask):
             return self._exhaustive(queries, k, values, mask)
-        scores, rows = self._plain(queries, k, values, mask)
+        elif isinstance(self.kernel, faiss.IndexHNSW) and not isinstance(self.index, faiss.IndexRefine):
+            found = self._walked(queries, k, values, mask)
+        elif self.lists is not None and isinstance(faiss.downcast_index(self.kernel.quantizer), faiss.IndexFlat):
+            found = self._probed(queries, k, values, mask)
+        else:
+            found = self._plain(queries, k, self._widened(values, k, mask.share), mask)
+        scores, rows = found
         if (rows < 0).any():
             short = (rows < 0).any(axis=1)
             scores[short], rows[short] = self._exhaustive(queries[short], k, values, mask)
         return scores, rows
+
+    def _walked(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask) -> Found:
+        """Walks past rows that are not allowed, and further where most that it came by were not: FAISS itself would end among them."""
+        kept = max(values["efSearch"], k)
+        width = kept / mask.share
+        best = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
+        left = np.arange(len(queries))
+        while len(left) and WALK_COST * width < mask.count:
+            wide = math.ceil(width)
+            scores, rows = self._plain(queries[left], wide, {**values, "efSearch": wide}, None)
+            allowed = mask.allowed[rows] & (rows >= 0)
+            enough = allowed.sum(axis=1) >= max(k, kept * ENOUGH)
+            order = np.argsort(~allowed[enough], axis=1, kind="stable")[:, :k]
+            best[0][left[enough]] = np.take_along_axis(scores[enough], order, axis=1)
+            best[1][left[enough]] = np.take_along_axis(rows[enough], order, axis=1)
+            left, width = left[~enough], width * WIDER
+        return best
+
+    def _probed(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask) -> Found:
+        """Visits as many lists as it takes to see as many allowed rows as there are rows in ``nprobe`` lists on average.
+
+        Twice as many where those near the query are almost empty: what is next best then lies in many directions.
+        """
+        assert self.lists is not None
+        list_of, number = self.lists
+        ranked = self.kernel.quantizer.search(transformed(self.index, queries), number)[1]
+        seen = mask.per_list(list_of, number)[ranked].cumsum(axis=1)
+        least = min(values["nprobe"], number)
+        usual = least * self.index.ntotal / number
+        emptied = seen[:, least - 1] < usual * mask.share / 2
+        wanted = np.minimum(np.where(emptied, 2 * usual, usual), mask.count)
+        probes = np.maximum((seen < wanted[:, None]).sum(axis=1) + 1, least)
+        probes = np.minimum(2 ** np.ceil(np.log2(probes)), number).astype(np.int64)
+        best = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        for nprobe in np.unique(probes).tolist():
+            same = probes == nprobe
+            best[0][same], best[1][same] = self._plain(queries[same], k, {**values, "nprobe": nprobe}, mask)
+        return best
 
     def compare_all(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask | None) -> Found:
         """The same by comparing each query with the codes of all allowed rows: neither graph nor lists leave any out."""
@@ -95,9 +144,7 @@ class Engine:
             wide["efSearch"] = math.ceil(max(wide["efSearch"], k) / share)
         return wide
 
-    def _scans(self, k: int, values: Mapping[str, int], mask: Mask | None) -> bool:
-        if mask is None:
-            return False
+    def _scans(self, k: int, values: Mapping[str, int], mask: Mask) -> bool:
         few = WALK_COST * max(values.get("efSearch", 0), k)
         return not self.selects or (isinstance(self.kernel, faiss.IndexHNSW) and mask.count <= few)
 

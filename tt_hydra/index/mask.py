@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import faiss
@@ -12,7 +12,7 @@ import numpy as np
 from tt_hydra.contracts import BoolArray, IntArray
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Mask:
     """Some rows of an index, but not all.
 
@@ -23,6 +23,7 @@ class Mask:
 
     allowed: BoolArray
     count: int
+    _per_list: IntArray | None = field(default=None, init=False, repr=False)
 
     @property
     def share(self) -> float:
@@ -38,6 +39,12 @@ class Mask:
     def selector(self) -> faiss.IDSelector:
         """The mask as FAISS takes it; several searches may share it."""
         return faiss.IDSelectorBitmap(np.packbits(self.allowed, bitorder="little"))
+
+    def per_list(self, list_of: IntArray, number: int) -> IntArray:
+        """Allowed rows of each of the ``number`` inverted lists of the index; ``list_of (size,)`` says which list a row is in."""
+        if self._per_list is None:
+            self._per_list = np.bincount(list_of[self.rows], minlength=number)
+        return self._per_list
 
 
 class Masks:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import faiss
 
+from tt_hydra.contracts import FloatArray
 from tt_hydra.index.check import IndexSpec, Quantization
 from tt_hydra.index.codes import QUERY_BITS
 from tt_hydra.index.ivf import resolve_nprobe
@@ -24,6 +25,15 @@ def parts(index: faiss.Index) -> Iterator[faiss.Index]:
 def core(index: faiss.Index) -> faiss.Index:
     """The innermost wrapped index, which does the search."""
     return list(parts(index))[-1]
+
+
+def transformed(index: faiss.Index, queries: FloatArray) -> FloatArray:
+    """Queries as the innermost part of the index sees them."""
+    for part in parts(index):
+        if isinstance(part, faiss.IndexPreTransform):
+            for position in range(part.chain.size()):
+                queries = faiss.downcast_VectorTransform(part.chain.at(position)).apply(queries)
+    return queries
 
 
 def search_defaults(spec: IndexSpec, quantization: Quantization, index: faiss.Index) -> dict[str, int]:
