@@ -39,10 +39,12 @@ SCHEMA = {
 }
 NOTHING = {"text": True, "known_ids": False, "example_ids": [], "history": False, "features": [], "context": []}
 
+INDEX = {"index": {"_target_": "tt_hydra.index.hnsw.Hnsw", "m": 32}, "quantization": {"_target_": "tt_hydra.quantization.int8.Int8"}}
+
 
 def version(number, **more):
     made = {"version": number, "created": f"2026-11-2{number}T08:00:00+00:00", "items": 40, "model": f"{number}f" * 16}
-    return {**made, "metric": "cosine", "dim": 16, "index": {"name": "hnsw"}, "measured": {"valid/index/recall@10": 0.25}, **more}
+    return {**made, "metric": "cosine", "dim": 16, "index": INDEX, "measured": {"valid/index/recall@10": 0.25}, **more}
 
 
 VERSIONS = {"current": 2, "previous": 1, "versions": [version(1), version(2)]}
@@ -222,6 +224,7 @@ class TestSearch:
         tab.click(".tries button")
         shows(tab, "film 0 for 7")
         assert tab.run("document.querySelector('#q')") is None
+        assert tab.run("document.activeElement.getAttribute('aria-label')") == "Known id", "its place is the text's"
         assert service.of("POST /v1/search")[-1].body["queries"] == [{"id": "7"}]
         tab.run("document.querySelector('.several input').focus()")
         tab.write("war")
@@ -326,6 +329,7 @@ class TestVersions:
         }
         tab = browser.tab(f"{service.url}/#q=sea&view=versions")
         tab.click("[data-activate='1']")
+        assert "hnsw, int8" in tab.text("#versions tr.current")
         for given in ["wrong", TOKEN]:
             tab.until("document.querySelector('#token').open && !document.querySelector('#token-ask').hidden")
             tab.run("document.querySelector('#token-value').value = ''; document.querySelector('#token-value').focus()")

@@ -5,6 +5,8 @@ import { choice, labelled, number, several, text, tick } from "./fields.js";
 import { filters } from "./filters.js";
 import { K } from "./address.js";
 
+const SEARCH = { enterkeyhint: "search", "aria-keyshortcuts": "/", spellcheck: "false" };
+const LAST_KNOWN = "its last known features and history";
 const KINDS = {
   numeric: () => number(),
   categorical: (feature) => choice({ values: feature.values }),
@@ -16,9 +18,9 @@ const KINDS = {
 /** Fills the form; gives { read() -> state, write(state), focus(), box }. */
 export function buildForm(form, schema, ask) {
   const { query } = schema;
-  const box = h("input", { type: "search", id: "q", name: "q", placeholder: "Search", "aria-label": "Search text", enterkeyhint: "search", "aria-keyshortcuts": "/", spellcheck: "false" });
+  const box = h("input", { type: "search", id: "q", name: "q", placeholder: "Search", "aria-label": "Search text", ...SEARCH });
   const parts = {
-    id: query.known_ids ? labelled("Known id", text({ values: query.example_ids, placeholder: "its last known features and history" })) : null,
+    id: query.known_ids ? text({ values: query.example_ids, placeholder: query.text ? LAST_KNOWN : `Known id: ${LAST_KNOWN}` }) : null,
     features: group(query.features, boxed(query)),
     context: group(query.context, boxed(query)),
     history: query.history ? labelled("History", several({ placeholder: "item id, then Enter" }), "Ids of earlier items, oldest first.") : null,
@@ -28,21 +30,26 @@ export function buildForm(form, schema, ask) {
     exact: tick("Compare with every item, without the index"),
   };
   const examples = (query.example_ids ?? []).slice(0, 6);
-  const asker = [parts.id?.node, examples.length && parts.id ? tries(examples, parts.id, ask) : null, ...nodes(parts.features), parts.history?.node];
+  const tried = examples.length && parts.id ? tries(examples, parts.id, ask) : null;
+  const who = [...nodes(parts.features), parts.history?.node];
+  if (query.text && parts.id) who.unshift(labelled("Known id", parts.id).node, tried);
   const groups = [
-    section("Who asks", asker),
+    section("Who asks", who),
     section("When and where", nodes(parts.context)),
     section("What may be found", [parts.filters.node, parts.k.node, parts.seen.node, parts.exact.node]),
   ];
+  const main = query.text ? box : parts.id?.input;
+  if (main && !query.text) Object.entries({ ...SEARCH, "aria-label": "Known id" }).forEach(([name, value]) => main.setAttribute(name, value));
   const wide = matchMedia("(min-width: 60rem)").matches;
-  const details = h("details", { class: "more", open: wide || !query.text }, h("summary", {}, "Query and filters"), groups);
-  const top = h("div", { class: "top" }, query.text ? box : h("p", { class: "note" }, "This model takes no text: say who asks."), h("button", { type: "submit", class: "main" }, "Search"));
+  const details = h("details", { class: "more", open: wide || !main }, h("summary", {}, "Query and filters"), groups);
+  const asked = query.text ? box : (parts.id?.node ?? h("p", { class: "note" }, "This model takes neither texts nor known ids: say who asks."));
+  const top = h("div", { class: "top" }, asked, h("button", { type: "submit", class: "main" }, "Search"), query.text ? null : tried);
   form.replaceChildren(top, details);
   return {
-    box: query.text ? box : details.querySelector("input, select"),
+    box: main ?? details.querySelector("input, select"),
     read: () => readForm(box, parts),
     write: (state) => writeForm(box, parts, state),
-    clear: () => { box.value = ""; },
+    clear: () => { if (main) main.value = ""; },
   };
 }
 

@@ -32,7 +32,7 @@ function share(hits, metric) {
 }
 
 function one(hit, rank, part, titleColumn) {
-  const fields = Object.entries(hit.fields ?? {}).filter(([name, value]) => name !== titleColumn && name !== "id" && value !== null && value !== "");
+  const fields = Object.entries(hit.fields ?? {}).filter(([name, value]) => name !== titleColumn && value !== null && value !== "" && String(value) !== hit.id);
   const title = titleColumn ? hit.fields?.[titleColumn] : null;
   const bar = h("i");
   bar.style.setProperty("--share", part(hit.score).toFixed(4));

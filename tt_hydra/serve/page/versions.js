@@ -3,15 +3,15 @@
 import { $, count, figure, h, inWords, short, show } from "./dom.js";
 import { Refused, call, token } from "./api.js";
 
-const SHOWN = ["valid/index/recall@10", "valid/index/ndcg@10", "search/p99_ms", "index/bytes_per_item"];
+const SHOWN = { "valid/index/recall@10": "recall@10", "valid/index/ndcg@10": "ndcg@10", "search/p99_ms": "p99, ms", "index/bytes_per_item": "bytes an item" };
 
 /** Draws the list; `switched` is called after another one was activated. */
 export function drawVersions(known, switched) {
-  const figures = SHOWN.filter((name) => known.versions.some(({ measured }) => measured?.[name] !== undefined));
+  const figures = Object.keys(SHOWN).filter((name) => known.versions.some(({ measured }) => measured?.[name] !== undefined));
   const heads = ["Version", "", "Made", "Items", "Model", "Index", ...figures];
   const newest = [...known.versions].sort((one, other) => other.version - one.version);
   const numbers = new Set(["Items", ...figures]);
-  const head = h("tr", {}, heads.map((name) => h("th", { scope: "col", class: numbers.has(name) ? "num" : null }, name || h("span", { class: "hidden" }, "Switch"))));
+  const head = h("tr", {}, heads.map((name) => h("th", { scope: "col", class: numbers.has(name) ? "num" : null, title: SHOWN[name] && name }, SHOWN[name] || name || h("span", { class: "hidden" }, "Switch"))));
   const table = h("table", {}, h("caption", {}, "Versions"), h("thead", {}, head), h("tbody", {}, newest.map((version) => row(version, known, figures, switched))));
   const scroll = h("div", { class: "scroll", role: "region", "aria-label": "Versions", tabindex: "0" }, table);
   $("#versions").replaceChildren(h("div", { class: "card" }, h("h2", {}, count(known.versions.length, "version")), scroll, forget()));
@@ -35,11 +35,12 @@ const badge = (text, kind = "") => h("span", { class: `badge ${kind}` }, text);
 
 const moment = (created) => String(created ?? "–").slice(0, 16).replace("T", " ");
 
+/** The options of the configuration that an index was made with. */
 function kindOf(index) {
   if (!index || typeof index !== "object") return inWords(index);
-  const name = (part) => inWords(typeof part === "object" && part ? (part._target_ ?? part.name ?? "").split(".").at(-1) : part);
-  const parts = [index.index ?? index.name, index.quantization].filter(Boolean).map(name);
-  return parts.length ? parts.join(", ") : inWords(index);
+  const option = (part) => (part?._target_ ? String(part._target_).split(".").at(-2) : (part?.name ?? part));
+  const options = [option(index.index ?? index), option(index.quantization)].filter((each) => each && each !== "none");
+  return inWords(options);
 }
 
 function forget() {
@@ -65,8 +66,8 @@ export function withToken(title, text, act, then) {
   $("#token-cancel").onclick = () => dialog.close();
   dialog.querySelector("form").onsubmit = async (event) => {
     event.preventDefault();
-    if (!/^[\x21-\x7e]*$/.test(value.value)) {
-      problem.textContent = "A token has no spaces and no letters beyond ASCII.";
+    if (!/^[\x20-\x7e]*$/.test(value.value)) {
+      problem.textContent = "This token holds letters that no header can carry.";
       show(problem, true);
       return;
     }
