@@ -134,14 +134,18 @@ class Bundle:
         """
         if self.manifest.model is None:
             return None
-        assets = self.folder / ENCODER
-        towers = ModelSpec.from_json(self.manifest.model, allow).build(assets if assets.is_dir() else None)
+        assets, text = self.folder / ENCODER, self.folder / ITEM_TEXT
+        spec = ModelSpec.from_json(self.manifest.model, allow)
+        vectors = torch.from_numpy(np.load(text, allow_pickle=False)) if text.exists() else None
+        if vectors is not None:
+            spec = replace(spec, num_items=len(vectors))
+        towers = spec.build(assets if assets.is_dir() else None)
         try:
             load_weights(towers, self.folder)
         except RuntimeError as error:
             raise BundleError(f"{self.folder}: the weights do not fit the towers of {MANIFEST}: {error}") from error
-        if (self.folder / ITEM_TEXT).exists():
-            towers.set_item_text(torch.from_numpy(np.load(self.folder / ITEM_TEXT, allow_pickle=False)))
+        if vectors is not None:
+            towers.set_item_text(vectors)
         return towers.eval()
 
     @cached_property

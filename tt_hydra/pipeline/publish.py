@@ -92,13 +92,24 @@ class Verdict:
         return [*told, *(f"gate: {note}" for note in self.notes)]
 
 
-def publish(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = False, allow: Sequence[str] = ()) -> Version:
+def publish(
+    registry: Registry,
+    bundle: Bundle,
+    gate: Gate,
+    *,
+    instead_of: int | None = None,
+    against: int | None = None,
+    force: bool = False,
+    allow: Sequence[str] = (),
+) -> Version:
     """Makes a bundle the current version, if it passes the gate.
 
     Args:
         registry: whose current version it is held against.
         bundle: the candidate.
         gate: what is allowed.
+        instead_of: the version that the candidate was made from and whose place it shall take; None for whatever is current.
+        against: the version that it is held against; None for the current one.
         force: let everything through; the figures are told all the same.
         allow: module prefixes of components of one's own that the bundles may use.
 
@@ -106,22 +117,24 @@ def publish(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = Fal
         GateError: it is worse than allowed, or lacks changes of the catalogue that the log no longer holds; nothing was published.
         BundleError: it is damaged, or cannot take the changes of the catalogue.
     """
-    verdict = judge(registry, bundle, gate, allow)
+    verdict = judge(registry, bundle, gate, against=against, allow=allow)
     for line in verdict.lines:
         logger.info("%s", line)
     if verdict.failed and not force:
         raise GateError(_refusal(bundle, verdict, gate))
-    return registry.publish(bundle, instead_of=verdict.against)
+    if instead_of is None and against is None:
+        instead_of = verdict.against
+    return registry.publish(bundle, instead_of=instead_of)
 
 
-def judge(registry: Registry, bundle: Bundle, gate: Gate, allow: Sequence[str] = ()) -> Verdict:
-    """Holds a bundle against the current version, both with the changes of the catalogue that they do not contain; publishes nothing.
+def judge(registry: Registry, bundle: Bundle, gate: Gate, *, against: int | None = None, allow: Sequence[str] = ()) -> Verdict:
+    """Holds a bundle against the current version, or the one named, both with all changes of the catalogue; publishes nothing.
 
     Raises:
         GateError: it lacks changes that the log no longer holds.
         BundleError: it is damaged, or cannot take the changes.
     """
-    current = registry.current
+    current = registry.current if against is None else against
     pending = missing(registry, bundle)
     if current is None:
         return Verdict(against=None, notes=("no version is current, so there is nothing to compare with",))
@@ -132,15 +145,15 @@ def judge(registry: Registry, bundle: Bundle, gate: Gate, allow: Sequence[str] =
         note = f"{bundle.folder} keeps no validation queries, so it is not compared with version {current}; a new run keeps them"
         return Verdict(against=current, notes=(note,))
     try:
-        running = Contestant.load(version.folder, missing(registry, Bundle(version.folder, version.manifest)), allow)
+        running = Contestant.load(version.folder, missing(registry, version), allow)
     except BundleError as error:
         return Verdict(against=current, notes=(f"version {current} cannot be asked, so there is nothing to compare with: {error}",))
     candidate = Contestant.load(bundle.folder, pending, allow)
     return _verdict(Contest.among([candidate, running], bundle.questions), current, gate)
 
 
-def missing(registry: Registry, bundle: Bundle) -> list[Change]:
-    """The changes of the catalogue that a bundle does not contain.
+def missing(registry: Registry, bundle: Bundle | Version) -> list[Change]:
+    """The changes of the catalogue that a bundle, published or not, does not contain.
 
     Raises:
         GateError: the log no longer holds all of them.

@@ -147,6 +147,12 @@ class Retriever:
             vectors[start : start + BATCH] = self._run(towers.embed_items, self.item_features(frame[start : start + BATCH]))
         return vectors
 
+    def embed_item_texts(self, rows: ItemRows) -> FloatArray:
+        """What histories read of items' texts, ``(n, width)`` float32: rows of `item_text` for items that are not in it."""
+        frame, embed, known = self._item_frame(rows), self.towers.item_text_vectors, self.item_text
+        parts = [self._run(embed, self.item_features(frame[start : start + BATCH])) for start in range(0, len(frame), BATCH)]
+        return np.concatenate([np.empty((0, 0 if known is None else known.shape[1]), np.float32), *parts])
+
     def query_features(self, queries: Sequence[Query]) -> Features:
         """What the query tower is given: encoded features of queries, none of them a ready-made vector.
 
