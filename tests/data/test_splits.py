@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from tt_hydra.data.declaration import SplitSpec
-from tt_hydra.data.splits import TEST, TRAIN, VALID, HoldOut, assign
+from tt_hydra.data.splits import PAST, TEST, TEST_AGAIN, TRAIN, VALID, VALID_AGAIN, HoldOut, assign, only_new
 from tt_hydra.errors import DataError
 
 NONE = HoldOut(share=0.0, last_only=False, seed=0)
@@ -25,6 +25,20 @@ def test_temporal_moments_belong_to_the_later_part():
     frame = events([4, 2], time=[1, 9, 10, 20, 9, 19])
     parts = assign(*frame, SplitSpec(kind="temporal", valid_from=10, test_from=20), NONE)
     assert parts.tolist() == [TRAIN, TRAIN, VALID, TEST, TRAIN, VALID]
+
+
+def test_what_is_too_old_to_learn_from_is_past():
+    frame = events([4, 3], time=[1, 5, 10, 20, 4, 5, 6])
+    parts = assign(*frame, SplitSpec(kind="temporal", learn_from=5, valid_from=10, test_from=20), NONE)
+    assert parts.tolist() == [PAST, TRAIN, VALID, TEST, PAST, TRAIN, TRAIN]
+
+
+def test_only_what_a_query_did_not_have_is_asked():
+    """Item 7 is known from training, item 8 from validation; another query's events say nothing."""
+    frame, _ = events([6, 2], item=[7, 7, 8, 8, 7, 9, 8, 7])
+    parts = np.array([TRAIN, VALID, VALID, TEST, TEST, TEST, TRAIN, TEST], np.int8)
+    assert only_new(parts, frame).tolist() == [TRAIN, VALID_AGAIN, VALID, TEST_AGAIN, TEST_AGAIN, TEST, TRAIN, TEST]
+    assert parts[1] == VALID, "the given parts stay as they are"
 
 
 def test_temporal_without_validation_holds_out_training_queries():
@@ -48,6 +62,7 @@ def test_without_order_any_one_event_is_held_out():
     [
         (SplitSpec(kind="temporal", test_from=3), {}, "needs a time"),
         (SplitSpec(kind="temporal", valid_from=5, test_from=3), {"time": [1]}, "not before"),
+        (SplitSpec(kind="temporal", learn_from=5, valid_from=5, test_from=9), {"time": [1]}, "nothing is left to learn from"),
         (SplitSpec(kind="temporal", test_from="2024-01-01"), {"time": [1]}, "not in the unit"),
         (SplitSpec(kind="given"), {}, "column that says train"),
         (SplitSpec(kind="given"), {"split": ["dev"]}, "'dev' in 1 row"),

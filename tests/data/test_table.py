@@ -9,7 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.declaration import FeatureSpec, SplitSpec
+from tt_hydra.data.prepare import prepare
 from tt_hydra.data.table import Table
 from tt_hydra.errors import ConfigError, DataError
 
@@ -291,3 +293,28 @@ def test_first_finds_are_kept_alone(tmp_path: Path, time: str | None, kept: list
     ).read()
     assert tables.interactions.select("query", "item").rows() == kept
     assert tables.counts.get("repeated interactions", 0) == (2 if time else 0), "without a time, they are duplicates"
+
+
+def test_what_is_only_looked_back_on(tmp_path: Path) -> None:
+    """Learnt from: a at 5, b at 6. Asked: c at 10 of u, which had a before; d at 20. Histories hold everything that came before."""
+    lines = ["u,z,1", "u,a,5", "u,b,6", "u,a,10", "u,c,10", "u,c,20", "u,d,20", "v,a,5", "v,a,21"]
+    (tmp_path / "log.csv").write_text("uid,sku,at\n" + "\n".join(lines) + "\n")
+    table = Table(
+        path=str(tmp_path),
+        interactions={"path": "log.csv", "query": "uid", "item": "sku", "time": "at", "time_unit": "step", "repeats": "learn"},  # type: ignore[arg-type]
+        split={"kind": "temporal", "learn_from": 5, "valid_from": 10, "test_from": 20},  # type: ignore[arg-type]
+    )
+    prepare(table.read(), folder=tmp_path / "set")
+    dataset = Dataset.load(tmp_path / "set")
+    names = dataset.item_ids.to_list()
+
+    def items(rows: Any) -> list[str]:
+        return sorted(names[row] for row in rows)
+
+    assert items(dataset.train.item_rows) == ["a", "a", "b"]
+    valid, test = dataset.eval_part("valid"), dataset.eval_part("test")
+    assert [items(valid.relevant.row(row)) for row in range(len(valid))] == [["c"]]
+    assert [items(test.relevant.row(row)) for row in range(len(test))] == [["d"]]
+    assert items(valid.seen.row(0)) == ["a", "b", "z"]
+    assert items(test.seen.row(0)) == ["a", "b", "c", "z"]
+    assert len(dataset.timeline("test").items) == 6, "u: z a b a c; v: a"

@@ -149,6 +149,7 @@ class SplitSpec:
     Attributes:
         kind: ``leave_last_out`` (each query's last event is test, the one before validation), ``temporal`` (by the two times),
             ``random`` (by the two shares) or ``given`` (each row says its part).
+        learn_from: temporal: first moment of the training part; what is earlier is looked back on, but not learnt from. None: no such moment.
         valid_from: temporal: first moment of the validation part, as an ISO date or in the unit of the time column. None: there is
             no validation part of its own, and ``valid`` of the training queries are held out.
         test_from: temporal: first moment of the test part.
@@ -157,6 +158,7 @@ class SplitSpec:
     """
 
     kind: SplitKind = "leave_last_out"
+    learn_from: str | int | None = None
     valid_from: str | int | None = None
     test_from: str | int | None = None
     valid: float = 0.1
@@ -168,8 +170,10 @@ class SplitSpec:
         check_share("split.test", self.test)
         if self.kind == "temporal" and self.test_from is None:
             raise ConfigError("split.kind=temporal needs split.test_from: the first moment of the test part, such as '2024-06-01'")
-        if self.kind != "temporal" and not (self.valid_from is None and self.test_from is None):
-            raise ConfigError(f"split.valid_from and split.test_from are read by split.kind=temporal only; got split.kind={self.kind}")
+        if self.kind != "temporal" and not (self.learn_from is None and self.valid_from is None and self.test_from is None):
+            raise ConfigError(
+                f"split.learn_from, split.valid_from and split.test_from are read by split.kind=temporal only; got split.kind={self.kind}"
+            )
         if self.kind == "random" and self.valid + self.test >= 1:
             raise ConfigError(f"split.valid={self.valid} and split.test={self.test} leave nothing to train on")
 
@@ -195,6 +199,7 @@ class Declaration:
         split: how the parts are made; its times are in the unit of the tables' ``time`` column once a source has been read.
         text: whether each interaction carries its own query text, in its column ``text``.
         labels: columns of the interactions that say what came of an event (a rating); no tower sees them.
+        only_new: whether validation and test ask only for items that the query did not have before.
     """
 
     queries: dict[str, FeatureSpec] = field(default_factory=dict)
@@ -205,6 +210,7 @@ class Declaration:
     split: SplitSpec = SplitSpec()
     text: bool = False
     labels: tuple[str, ...] = ()
+    only_new: bool = False
 
     def __post_init__(self) -> None:
         check_statistics(self.statistics)

@@ -16,7 +16,7 @@ from tt_hydra.data.reading import DataFile, read_files
 from tt_hydra.data.times import GivenUnit, Times, read_times
 from tt_hydra.errors import ConfigError
 
-Repeats = Literal["keep", "first"]
+Repeats = Literal["keep", "first", "learn"]
 RESERVED = ("query", "item", "time", "text", "weight", "split", "negatives", "teacher", "negatives_teacher")
 
 
@@ -39,6 +39,7 @@ class Interactions:
         labels: numeric columns that say what came of the event (a rating), for losses that learn from them; no feature of any tower.
         teacher: column of a teacher's score of the pair, for losses that learn from it.
         repeats: ``first`` keeps a query's first event with an item alone: what is predicted then is never something that it had before.
+            ``learn`` keeps them all for training and histories, and lets validation and test ask only for what a query did not have before.
         context: features of the event, by column.
     """
 

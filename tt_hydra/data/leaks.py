@@ -17,11 +17,17 @@ from tt_hydra.data.dataset import LATEST, TIMELINES, Dataset
 from tt_hydra.data.encoded import Column, EncodedTable
 from tt_hydra.data.encoders import FIRST_CODE, Bucketed, Encoder, Numeric, Text, Time, moments
 from tt_hydra.data.history import Timeline
-from tt_hydra.data.splits import TEST, TRAIN, VALID
+from tt_hydra.data.splits import PAST, TEST, TEST_AGAIN, TRAIN, VALID, VALID_AGAIN
 from tt_hydra.data.statistics import HOURS_PER_DAY, MICROSECONDS_PER_HOUR, EventTimes, fit_scales, raw, window_hours
 from tt_hydra.errors import DataError
 
-VISIBLE: dict[str, tuple[int, ...]] = {"valid": (TRAIN,), "test": (TRAIN, VALID), LATEST: (TRAIN, VALID, TEST)}
+VISIBLE: dict[str, tuple[int, ...]] = {
+    "valid": (PAST, TRAIN),
+    "test": (PAST, TRAIN, VALID, VALID_AGAIN),
+    LATEST: (PAST, TRAIN, VALID, VALID_AGAIN, TEST, TEST_AGAIN),
+}
+TURN = (1, 2, 3, 0, 2, 3)
+"""Which parts stand before which, by their number."""
 EVALUATED: dict[AsOf, int] = {"valid": VALID, "test": TEST}
 PARTS: tuple[Split, ...] = ("train", "valid", "test")
 SAMPLE = 64
@@ -62,10 +68,12 @@ def _check_order(dataset: Dataset) -> None:
     _require(((query[1:] > query[:-1]) | (same_query & later)).all(), "the events of a query are not in the order of their times")
     part = events["part"]
     if dataset.split == "leave_last_out":
-        _require((part[1:] >= part[:-1])[same_query].all(), "a query's training event is later than its validation or test event")
+        turn = np.array(TURN)[part]
+        _require((turn[1:] >= turn[:-1])[same_query].all(), "a query's training event is later than its validation or test event")
     if dataset.split == "temporal" and (part == TEST).any():
-        before = time[part != TEST].max(initial=np.iinfo(np.int64).min)
-        _require(before < time[part == TEST].min(), "an event before the test part is as late as the test part")
+        tested = np.isin(part, (TEST, TEST_AGAIN))
+        before = time[~tested].max(initial=np.iinfo(np.int64).min)
+        _require(before < time[tested].min(), "an event before the test part is as late as the test part")
 
 
 def _check_timeline(dataset: Dataset, timeline: Timeline, name: str, visible: Iterable[int]) -> None:
@@ -171,7 +179,7 @@ def _equal(one: Ragged, other: Ragged) -> bool:
 
 
 def _check_fitted(dataset: Dataset) -> None:
-    training = dataset.events["part"] == TRAIN
+    training = np.isin(dataset.events["part"], (PAST, TRAIN))
     items = _marked(dataset.events["item"][training], dataset.num_items)
     queries = _marked(dataset.events["query"][training], dataset.num_queries)
     featurizer = dataset.featurizer

@@ -13,7 +13,7 @@ import polars as pl
 from tt_hydra.contracts import BoolArray, FloatArray, IntArray, Ragged
 from tt_hydra.data.encoders import Text
 from tt_hydra.data.schema import TEXT
-from tt_hydra.data.splits import TRAIN, HoldOut, Parts, assign
+from tt_hydra.data.splits import TRAIN, HoldOut, Parts, assign, only_new
 from tt_hydra.data.tables import Tables
 from tt_hydra.errors import DataError
 
@@ -71,6 +71,7 @@ def read_events(tables: Tables, hold_out: HoldOut, counts: dict[str, int]) -> Ev
     frame = frame.sort([name for name in ("query", "time", "row") if name in frame.columns])
     queries, items, rows = (frame[name].to_numpy().astype(np.int64) for name in ("query", "item", "row"))
     offsets = np.searchsorted(queries, np.arange(len(tables.queries) + 1))
+    parts = assign(frame, offsets, tables.declaration.split, hold_out)
     return Events(
         frame=frame,
         queries=queries,
@@ -79,7 +80,7 @@ def read_events(tables: Tables, hold_out: HoldOut, counts: dict[str, int]) -> Ev
         rows=rows,
         weights=frame["weight"].to_numpy().astype(np.float32) if "weight" in frame.columns else np.ones(len(frame), np.float32),
         offsets=offsets,
-        parts=assign(frame, offsets, tables.declaration.split, hold_out),
+        parts=only_new(parts, frame) if tables.declaration.only_new else parts,
         texts=Text(name=TEXT).texts(frame[TEXT]) if tables.declaration.text else None,
     )
 

@@ -26,15 +26,23 @@ from tt_hydra.data.history import Others, Timeline
 from tt_hydra.data.leaks import check_leaks
 from tt_hydra.data.ordered import Events, distinct_pairs, examples, grouped, popularity, read_events
 from tt_hydra.data.schema import Declared, declared
-from tt_hydra.data.splits import PARTS, TEST, TRAIN, VALID, HoldOut
+from tt_hydra.data.splits import PARTS, PAST, TEST, TEST_AGAIN, TRAIN, VALID, VALID_AGAIN, HoldOut
 from tt_hydra.data.statistics import EventTimes, Scale, fit_scales, raw
 from tt_hydra.data.tables import Tables
 from tt_hydra.errors import DataError
 
 log = logging.getLogger(__name__)
 
-VISIBLE = {"valid": (TRAIN,), "test": (TRAIN, VALID), "end": (TRAIN, VALID, TEST)}
+VISIBLE = {
+    "valid": (PAST, TRAIN),
+    "test": (PAST, TRAIN, VALID, VALID_AGAIN),
+    "end": (PAST, TRAIN, VALID, VALID_AGAIN, TEST, TEST_AGAIN),
+}
 """Parts that may be looked back on: by training and validation examples, by test examples, and by a query that comes after all."""
+
+
+FITTED = (PAST, TRAIN)
+"""Parts that vocabularies and normalisers may know."""
 
 
 def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, folder: Path) -> None:
@@ -152,7 +160,7 @@ def _begin(part: str, events: Events, split: SplitSpec) -> int:
 
 
 def _fit(tables: Tables, features: Declared, events: Events, scales: tuple[Scale, ...]) -> Featurizer:
-    training = events.of(TRAIN)
+    training = np.flatnonzero(events.among(FITTED))
     history = tables.declaration.history
     return Featurizer(
         queries=_fitted(features.queries, tables.queries, np.flatnonzero(_marked(events.queries[training], len(tables.queries)))),

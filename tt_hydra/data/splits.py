@@ -13,6 +13,8 @@ from tt_hydra.data.declaration import SplitSpec
 from tt_hydra.errors import DataError
 
 TRAIN, VALID, TEST = 0, 1, 2
+PAST, VALID_AGAIN, TEST_AGAIN = 3, 4, 5
+"""What is only looked back on: events before the training part, and in the others events with an item that the query had before."""
 PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
 
 Parts = npt.NDArray[np.int8]
@@ -63,6 +65,20 @@ def assign(events: pl.DataFrame, offsets: IntArray, spec: SplitSpec, hold_out: H
     return parts if (parts == VALID).any() or spec.valid_from is not None else _held_out(parts, events, hold_out)
 
 
+def only_new(parts: Parts, events: pl.DataFrame) -> Parts:
+    """The same parts, but for validation and test events with an item that the query had in an earlier event: nobody asks for them.
+
+    Args:
+        parts: ``(events,)``.
+        events: ``query`` and ``item`` rows, sorted by query, time and source row.
+    """
+    again = ~events.select(pl.struct("query", "item").is_first_distinct()).to_series().to_numpy()
+    found = parts.copy()
+    for part, instead in ((VALID, VALID_AGAIN), (TEST, TEST_AGAIN)):
+        found[again & (parts == part)] = instead
+    return found
+
+
 def _leave_last_out(offsets: IntArray) -> Parts:
     lengths = np.diff(offsets)
     parts = np.full(offsets[-1], TRAIN, np.int8)
@@ -85,7 +101,7 @@ def _temporal(events: pl.DataFrame, spec: SplitSpec) -> Parts:
         raise DataError(
             "split.kind=temporal needs a time for each interaction: name its column in data.interactions.time, or choose random"
         )
-    valid_from, test_from = (_moment(name, value) for name, value in (("valid_from", spec.valid_from), ("test_from", spec.test_from)))
+    learn_from, valid_from, test_from = (_moment(name, getattr(spec, name)) for name in ("learn_from", "valid_from", "test_from"))
     if test_from is None:
         raise DataError("split.kind=temporal needs split.test_from: the first moment of the test part")
     if valid_from is not None and valid_from >= test_from:
@@ -94,6 +110,10 @@ def _temporal(events: pl.DataFrame, spec: SplitSpec) -> Parts:
     parts = np.where(times >= test_from, TEST, TRAIN).astype(np.int8)
     if valid_from is not None:
         parts[(times >= valid_from) & (times < test_from)] = VALID
+    if learn_from is not None:
+        if learn_from >= (test_from if valid_from is None else valid_from):
+            raise DataError(f"split.learn_from={learn_from} is not before validation and test: nothing is left to learn from")
+        parts[times < learn_from] = PAST
     return parts
 
 

@@ -76,6 +76,7 @@ class Table:
             split=replace(self.split, valid=self.valid_share) if held_out else self.split,
             text=self.interactions.text is not None and self.interactions.query is not None,
             labels=self.interactions.labels,
+            only_new=self.interactions.repeats == "learn",
         )
 
     def fingerprint(self) -> str:

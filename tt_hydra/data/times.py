@@ -55,8 +55,8 @@ class Times:
 
     def resolve(self, split: SplitSpec) -> SplitSpec:
         """The split with its moments in the unit of ``values``."""
-        moments = [self.moment(getattr(split, name), f"split.{name}") for name in ("valid_from", "test_from")]
-        return replace(split, valid_from=moments[0], test_from=moments[1])
+        names = ("learn_from", "valid_from", "test_from")
+        return replace(split, **{name: self.moment(getattr(split, name), f"split.{name}") for name in names})
 
 
 def read_times(column: pl.Series, unit: GivenUnit, where: str) -> Times:
