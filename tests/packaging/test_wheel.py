@@ -28,7 +28,8 @@ def test_the_wheel_holds_every_option_and_every_module(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     options = {f"tt_hydra/conf/{path.relative_to(ROOT / 'conf').as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
     modules = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
-    assert options | modules | {"hydra_plugins/tt_hydra_sweeper.py"} <= names
+    page = {path.relative_to(ROOT).as_posix() for path in (PACKAGE / "serve" / "page").iterdir()} | {"tt_hydra/deploy/Containerfile"}
+    assert options | modules | page | {"hydra_plugins/tt_hydra_sweeper.py"} <= names
     assert not any(name.startswith(("conf/", "tests/")) for name in names)
 
 
