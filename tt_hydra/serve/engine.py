@@ -174,13 +174,13 @@ class Engine:
 
     def follow(self) -> None:
         """Serves the version that is current now, if it is another one and whole."""
-        current = self.registry.current
-        if current is None or current == self.served.version.number:
-            self._refused = None
-            return
-        if current == self._refused:
-            return
         with self._loading:
+            current = self.registry.current
+            if current is None or current == self.served.version.number:
+                self._refused = None
+                return
+            if current == self._refused:
+                return
             try:
                 served = self._loaded(current)
                 warm(served, self.options)
