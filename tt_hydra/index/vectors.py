@@ -74,10 +74,13 @@ def prepared(matrix: npt.NDArray[np.generic], metric: Metric, what: str) -> Floa
         IndexSpecError: a value is not finite.
     """
     values: FloatArray = np.ascontiguousarray(matrix, dtype=np.float32)
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise IndexSpecError(f"{what} hold NaN or infinity, first in row {int(np.flatnonzero(bad)[0])} of them: embed again")
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise IndexSpecError(f"{what} hold NaN or infinity, first in row {int(np.argmin(finite.all(axis=1)))} of them: embed again")
     if metric == "dot":
         return values
-    norms = np.linalg.norm(values.astype(np.float64), axis=1, keepdims=True)
-    return (values / np.where(norms > 0, norms, 1)).astype(np.float32)
+    wide = values.astype(np.float64)
+    norms = np.sqrt(np.einsum("rd,rd->r", wide, wide))
+    norms[norms == 0] = 1
+    wide /= norms[:, None]
+    return wide.astype(np.float32)
