@@ -102,16 +102,20 @@ class _Column:
     def any_of(self, value: Any) -> pl.Expr:
         values = value if isinstance(value, (list, tuple)) else [value]
         known = [self._literal(each) for each in values if each is not None]
+        if self._of.is_integer():  # others are equal to none; polars refuses to look for them
+            known = [int(each) for each in known if abs(each) < 2**64 and each == int(each)]
         if self._many:
             found = [self._expression.list.contains(each).fill_null(False) for each in known]
         else:
             found = [(self._expression == each).fill_null(False) for each in known] if len(known) < 2 else [self._is_in(known)]
-        if len(known) < len(values):
+        if None in values:
             found.append(pl.col(self.name).is_null())
-        return pl.any_horizontal(*found) if found else pl.lit(False)
+        nothing = pl.col(self.name).is_null() & False  # of the column's length, which a literal is not
+        return pl.any_horizontal(*found) if found else nothing
 
     def _is_in(self, known: Sequence[Any]) -> pl.Expr:
-        return self._expression.is_in(pl.Series(known, strict=False).implode()).fill_null(False)
+        kind = self._of if self._of.is_numeric() else None
+        return self._expression.is_in(pl.Series(known, dtype=kind, strict=False).drop_nulls().implode()).fill_null(False)
 
     def range(self, kind: str, value: Any) -> pl.Expr:
         if self._many:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 INT64 = 2**63
 Whole = Annotated[StrictInt, Field(ge=-INT64, lt=INT64)]
@@ -26,7 +26,7 @@ class QueryBody(_Body):
     features: dict[str, Value] | None = Field(None, description="features of the query by name")
     history: list[Id] | None = Field(None, description="ids of earlier items, oldest first")
     context: dict[str, Value] | None = Field(None, description="columns of the event by name")
-    vector: list[FiniteFloat] | None = Field(None, description="a ready-made query vector, instead of all else")
+    vector: list[Number] | None = Field(None, description="a ready-made query vector, instead of all else")
 
 
 class SearchBody(_Body):

@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 import orjson
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from tt_hydra.serve.app.errors import Refused, invalid
 from tt_hydra.serve.settings import Limits
 
 Body = TypeVar("Body", bound=BaseModel)
+DEEPEST = 16
+"""Lists and mappings in one another: no route takes half as many."""
 
 
 async def read(request: Request, model: type[Body], limits: Limits) -> Body:
@@ -47,30 +50,33 @@ async def _content(request: Request, limit: int) -> bytes:
     if told.isdigit() and int(told) > limit:
         raise too_large
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise too_large
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise too_large
+            parts.append(part)
+    except ClientDisconnect:
+        raise Refused(400, "the connection was closed before the body was complete") from None
     return b"".join(parts)
 
 
-def _check_texts(value: Any, limits: Limits, place: str) -> None:
-    """Refuses strings, lists and mappings larger than any route takes, wherever they stand."""
-    if isinstance(value, str):
-        if len(value) > limits.text_length:
-            raise Refused(422, f"a text has {len(value)} characters, {limits.text_length} are taken", place or None)
-    elif isinstance(value, dict):
+def _check_texts(value: Any, limits: Limits, place: str, depth: int = 0) -> None:
+    """Refuses strings, lists and mappings larger or deeper than any route takes, wherever they stand."""
+    if isinstance(value, str) and len(value) > limits.text_length:
+        raise Refused(422, f"a text has {len(value)} characters, {limits.text_length} are taken", place or None)
+    if not isinstance(value, (dict, list)):
+        return
+    if depth == DEEPEST:
+        raise Refused(422, f"values stand more than {DEEPEST} deep in one another", place)
+    if isinstance(value, dict):
         if len(value) > limits.columns:
             raise Refused(422, f"{len(value)} keys are given, {limits.columns} are taken", place or None)
-        for key, each in value.items():
+        for key in value:
             _check_texts(key, limits, place)
-            if not isinstance(each, (int, float, bool)):
-                _check_texts(each, limits, f"{place}.{key}" if place else key)
-    elif isinstance(value, list):
-        for number, each in enumerate(value):
-            if isinstance(each, (str, dict, list)):
-                _check_texts(each, limits, f"{place}.{number}")
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(each, (str, dict, list)):
+            _check_texts(each, limits, f"{place}.{key}" if place else str(key), depth + 1)
 
 
 def at_most(values: Sequence[object] | None, limit: int, place: str) -> None:
