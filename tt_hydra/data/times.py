@@ -56,7 +56,8 @@ class Times:
     def resolve(self, split: SplitSpec) -> SplitSpec:
         """The split with its moments in the unit of ``values``."""
         names = ("learn_from", "valid_from", "test_from")
-        return replace(split, **{name: self.moment(getattr(split, name), f"split.{name}") for name in names})
+        learn, valid, test = (self.moment(getattr(split, name), f"split.{name}") for name in names)
+        return replace(split, learn_from=learn, valid_from=valid, test_from=test)
 
 
 def read_times(column: pl.Series, unit: GivenUnit, where: str) -> Times:

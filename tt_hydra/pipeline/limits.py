@@ -1,4 +1,4 @@
-"""By how much figures pass the limits of a budget."""
+"""The figures of a run that the limits of a budget are held against."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ FIGURES = {
     "build_s": ("index/build_s",),
     RECALL: ("valid/ann/recall@10", "test/ann/recall@10"),
 }
-"""The figures that a limit is held against, the first that was measured."""
+"""For each limit the figures that tell whether it is kept; the first that was measured counts."""
+
+
+def missed(budget: Budget, metrics: Mapping[str, float]) -> list[str]:
+    """The limits that these figures do not keep, each as a sentence."""
+    return [f"budget.{name}={limit:g}, measured {value:.4g}" for name, (limit, value) in budget.missed(_measured(metrics)).items()]
 
 
 def excess(budget: Budget, metrics: Mapping[str, float]) -> dict[str, float]:
     """For each limit that is set and was measured, how far beyond it the figure is: kept where not above zero."""
-    found = {}
-    for name, limit in budget.limits().items():
-        value = next((metrics[key] for key in FIGURES[name] if key in metrics), None)
-        if value is not None:
-            found[f"budget.{name}"] = limit - value if name == RECALL else value - limit
-    return found
+    measured = _measured(metrics)
+    found = {name: (limit, measured[name]) for name, limit in budget.limits().items() if name in measured}
+    return {f"budget.{name}": limit - value if name == RECALL else value - limit for name, (limit, value) in found.items()}
+
+
+def _measured(metrics: Mapping[str, float]) -> dict[str, float]:
+    first = {limit: next((key for key in keys if key in metrics), None) for limit, keys in FIGURES.items()}
+    return {limit: metrics[key] for limit, key in first.items() if key is not None}

@@ -19,6 +19,7 @@ from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError
 from tt_hydra.index.check import check_pair, check_prefix
 from tt_hydra.index.threads import threads as index_threads
+from tt_hydra.pipeline.limits import missed
 from tt_hydra.pipeline.session import Session, StageRecord, is_follower
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage import embed as embedding
@@ -200,7 +201,7 @@ def _curve(settings: RunSettings, folders: Folders) -> list[float]:
 
 
 def _warnings(settings: RunSettings, dataset: Dataset, metrics: Mapping[str, float]) -> list[str]:
-    found = [f"the budget is not met: {limit}" for limit in evaluation.missed(settings.budget, metrics)]
+    found = [f"the budget is not met: {limit}" for limit in missed(settings.budget, metrics)]
     if dataset.vectors is None and not len(dataset.eval_part("test")):
         found.append("there are no test queries: no figure of this run says what new queries get")
     if settings.train.max_epochs and dataset.vectors is None and not len(dataset.eval_part("valid")):

@@ -23,6 +23,7 @@ from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.latency import Latency, measure_latency
 from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, evaluate_ranking
 from tt_hydra.metrics.significance import mean_intervals
+from tt_hydra.pipeline.limits import missed
 from tt_hydra.pipeline.settings import EvaluateSettings
 from tt_hydra.pipeline.stage.account import RECALL, TEN, Labelled, Unlabelled, lost, prefix_recall
 from tt_hydra.pipeline.stage.embed import ITEMS, PARTS, load_vectors, queries_file
@@ -85,18 +86,6 @@ def copy_per_query(evaluated: Path, folder: Path) -> None:
 def embedding_metrics(embedding: Path) -> Metrics:
     """What the embed stage took."""
     return {f"embed/{name}": value for name, value in _read(embedding / EMBEDDING).items()}
-
-
-def missed(budget: Budget, metrics: Mapping[str, float]) -> list[str]:
-    """The limits of the budget that these figures do not keep, each as a sentence."""
-    measured = {
-        "latency_p99_ms": metrics.get("search/p99_ms"),
-        "bytes_per_item": metrics.get("index/bytes_per_item"),
-        "bytes_total": metrics.get("index/bytes_total"),
-        "build_s": metrics.get("index/build_s"),
-        "recall_vs_exact": metrics.get("valid/ann/recall@10", metrics.get("test/ann/recall@10")),
-    }
-    return [f"budget.{name}={limit:g}, measured {value:.4g}" for name, (limit, value) in budget.missed(measured).items()]
 
 
 def _measure_part(evaluation: Evaluation, part: Split, folder: Path) -> Metrics:
