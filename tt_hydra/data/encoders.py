@@ -5,7 +5,7 @@ Each encoder takes a raw column and gives encoded columns by feature name (a tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,9 +59,13 @@ class _Coded:
     def codes(self, values: pl.Series) -> npt.NDArray[np.int32]:
         """Code of each string: ``UNKNOWN`` for a missing or unknown one."""
         if len(values) < DICT_LOOKUP:
-            return np.array([self._numbers.get(value, UNKNOWN) for value in values.to_list()], np.int32)
+            return self.coded(values.to_list())
         found = values.cast(pl.Enum(self.vocabulary), strict=False).to_physical().cast(pl.Int64)
         return (found + FIRST_CODE).fill_null(UNKNOWN).to_numpy().astype(np.int32)
+
+    def coded(self, values: Iterable[str | None]) -> npt.NDArray[np.int32]:
+        """The same, one by one."""
+        return np.array([self._numbers.get(value, UNKNOWN) if value is not None else UNKNOWN for value in values], np.int32)
 
 
 class Categorical(_Coded):
@@ -147,9 +151,13 @@ class Numeric:
 
     def encode(self, column: pl.Series) -> dict[str, Column]:
         """``(rows, 2)`` float32: the normalised value, 0 where missing, and the missing flag."""
-        numbers = (_curved(as_numbers(column), self.normalize) - self.mean) / self.std
+        return {self.name: self.normalized(as_numbers(column))}
+
+    def normalized(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """``(rows, 2)``, the same from numbers, NaN where missing."""
+        numbers = (_curved(numbers, self.normalize) - self.mean) / self.std
         missing = np.isnan(numbers)
-        return {self.name: np.stack([np.where(missing, 0, numbers), missing], axis=1).astype(np.float32)}
+        return np.stack([np.where(missing, 0, numbers), missing], axis=1).astype(np.float32)
 
     def missing(self, column: pl.Series) -> int:
         """Number of rows without a number."""
@@ -193,9 +201,12 @@ class Bucketed:
 
     def encode(self, column: pl.Series) -> dict[str, Column]:
         """``(rows,)`` int32 codes of the buckets."""
-        numbers = as_numbers(column)
-        buckets = np.searchsorted(np.array(self.edges), numbers, side="right") + FIRST_CODE
-        return {self.name: np.where(np.isnan(numbers), UNKNOWN, buckets).astype(np.int32)}
+        return {self.name: self.buckets(as_numbers(column))}
+
+    def buckets(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        """The same from numbers, NaN where missing."""
+        found = np.searchsorted(np.array(self.edges), numbers, side="right") + FIRST_CODE
+        return np.where(np.isnan(numbers), UNKNOWN, found).astype(np.int32)
 
     def missing(self, column: pl.Series) -> int:
         """Number of rows without a number."""

@@ -20,6 +20,7 @@ from tt_hydra.serve.load import load, warm
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.served import WRITES_THROUGH, Served
 from tt_hydra.serve.settings import ServeOptions
+from tt_hydra.serve.tower import GRAPHS
 from tt_hydra.serve.writes import Commits
 
 logger = logging.getLogger(__name__)
@@ -206,7 +207,7 @@ class Engine:
         known = {each.number: each for each in self.registry.versions()}
         if number not in known:
             raise BundleError(f"{self.registry.folder} has no version {number}; it has {', '.join(map(str, known)) or 'none'}")
-        served = load(known[number], self.options, self._allow)
+        served = load(known[number], self.options, self.registry.folder / GRAPHS, self._allow)
         refused = self._catch_up(served)
         if refused:
             raise BundleError(f"version {number} cannot embed {len(refused)} of the items written since, the first is {refused[0]!r}")

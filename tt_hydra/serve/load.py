@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,19 +15,28 @@ from tt_hydra.serve.query import Query
 from tt_hydra.serve.retriever import Retriever
 from tt_hydra.serve.served import Served
 from tt_hydra.serve.settings import ServeOptions
-from tt_hydra.serve.tower import torch_tower
+from tt_hydra.serve.tower import choose_tower
 
 WARM_QUERIES = 64
 
 
-def load(version: Version, options: ServeOptions, allow: Sequence[str] = ()) -> Served:
+def load(version: Version, options: ServeOptions, graphs: Path, allow: Sequence[str] = ()) -> Served:
     """Opens a version, each of its files compared with its checksum.
+
+    Args:
+        version: of a registry.
+        options: how it is served.
+        graphs: folder where query towers are kept as ONNX graphs.
+        allow: module prefixes of components of one's own that it may use.
 
     Raises:
         BundleError: it is incomplete, damaged or put together from several.
+        ConfigError: its query tower cannot run in the runtime that is asked for.
     """
     retriever = Retriever.load(version.folder, allow=allow)
-    return Served(version, retriever, torch_tower(retriever))
+    with threads(options.threads):
+        tower = choose_tower(retriever, known_queries(retriever, WARM_QUERIES), options.runtime, options.threads, graphs)
+    return Served(version, retriever, tower)
 
 
 def known_queries(retriever: Retriever, count: int) -> list[Query]:

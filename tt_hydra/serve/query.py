@@ -11,9 +11,9 @@ from typing import Any
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.contracts import FloatArray
 from tt_hydra.data.encoders import Encoder, Text
+from tt_hydra.data.plain import plain
 from tt_hydra.data.schema import HISTORY, TEXT
 from tt_hydra.errors import DataError
-from tt_hydra.serve.values import plain
 
 NEAREST_AMONG = 100_000
 """Ids that are looked through for the nearest to an unknown one."""

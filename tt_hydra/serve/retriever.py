@@ -164,7 +164,7 @@ class Retriever:
     def row_features(self, rows: Sequence[Mapping[str, Any]]) -> Features:
         """The same from raw rows, as ``records.row`` gives them."""
         catalogue = self._catalogue if self.records.has_history else None
-        return self.bundle.featurizer.encode_queries(rows, catalogue, self.towers.tokenizers.get("query"))
+        return self.bundle.featurizer.encode_plain(rows, catalogue, self.towers.tokenizers.get("query"))
 
     def run_queries(self, features: Features) -> FloatArray:
         """Vectors of encoded queries, ``(n, dim)`` float32."""

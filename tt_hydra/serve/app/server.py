@@ -17,6 +17,8 @@ from tt_hydra.serve.app.create import create_app
 from tt_hydra.serve.app.service import Service
 
 BACKLOG = 2048
+KEEP_ALIVE_S = 75
+"""An idle connection is kept so long: longer than clients and load balancers keep theirs, so that none sends into a closing one."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,22 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def configured(service: Service) -> uvicorn.Config:
+    """How uvicorn runs a service."""
+    return uvicorn.Config(
+        create_app(service),
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(service.options.drain_s)),
+        backlog=BACKLOG,
+    )
+
+
 def run(service: Service, at: socket.socket, told: Callable[[str], None]) -> None:
     """Serves until it is told to end by SIGTERM or Ctrl-C; what is being answered then is answered.
 
@@ -81,17 +99,6 @@ def run(service: Service, at: socket.socket, told: Callable[[str], None]) -> Non
         at: where it listens.
         told: is given the address as soon as requests are welcome.
     """
-    options = service.options
-    config = uvicorn.Config(
-        create_app(service),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=max(1, round(options.drain_s)),
-        backlog=BACKLOG,
-    )
     host, port = at.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -107,7 +114,7 @@ def run(service: Service, at: socket.socket, told: Callable[[str], None]) -> Non
     service.engine.start()
     warming.start()
     try:
-        Server(config, service).run(sockets=[at])
+        Server(configured(service), service).run(sockets=[at])
     finally:
         at.close()
         warming.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hmac
 import logging
 import threading
@@ -65,6 +66,8 @@ class Service:
     def warm_up(self) -> None:
         """Answers known queries, so that the first request is as quick as the others."""
         warm(self.engine.served, self.options)
+        gc.collect()
+        gc.freeze()  # what lives as long as the service is not looked through again while somebody waits
         self.warm = True
 
     async def search(self, ask: Ask) -> Answer:

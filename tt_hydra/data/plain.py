@@ -1,4 +1,7 @@
-"""Given values in the one form that a feature's encoder expects, so that queries answered together do not change each other's types."""
+"""A few given values without a data frame: first in the one form that a feature's encoder expects, then encoded.
+
+A column takes the type of all its values, so queries that are answered together would change each other's; in this form they do not.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from tt_hydra.contracts import Ragged, Tokenizer
+from tt_hydra.data.encoded import Column
 from tt_hydra.data.encoders import Bucketed, Encoder, Multi, Numeric, Text, Time, as_strings
 from tt_hydra.errors import DataError
 
@@ -35,10 +42,32 @@ def plain(encoder: Encoder, value: Any) -> Any:
     return value if isinstance(encoder, Text) and isinstance(value, str) else _string(value)
 
 
-def missing(encoder: Encoder, values: Sequence[str | None]) -> int:
-    """How many values of a closed set the featurizer does not know."""
-    known = frozenset(getattr(encoder, "vocabulary", ()))
-    return sum(value not in known for value in values)
+def columns_of(encoder: Encoder, values: Sequence[Any], tokenizer: Tokenizer | None) -> dict[str, Column]:
+    """Encoded columns of plain values, by feature name: what the encoder makes of a column of them."""
+    match encoder:
+        case Text():
+            assert tokenizer is not None
+            return {encoder.name: tokenizer([value or "" for value in values])}
+        case Multi():
+            return {encoder.name: _ragged(encoder, values)}
+        case Numeric():
+            return {encoder.name: encoder.normalized(_numbers(values))}
+        case Bucketed():
+            return {encoder.name: encoder.buckets(_numbers(values))}
+        case Time():
+            return encoder.encode(pl.Series(encoder.name, values, pl.Int64))
+    return {encoder.name: encoder.coded(values)}
+
+
+def _numbers(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _ragged(encoder: Multi, values: Sequence[Sequence[str] | None]) -> Ragged:
+    """Each value of a row once, in order, blanks around it and empty ones left out."""
+    rows = [dict.fromkeys(filter(None, (each.strip() for each in value or ()))) for value in values]
+    lengths = np.array([len(row) for row in rows], np.int64)
+    return Ragged(encoder.coded(each for row in rows for each in row), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
 def _list(encoder: Multi, value: Any) -> list[str]:

@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from services import registry_of
+
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.changes import CHANGES, Change, ChangeLog
+from tt_hydra.artifact.registry import Registry
+from tt_hydra.artifact.write import Parts
+from tt_hydra.contracts.serving import Health, Observed, Reference
+from tt_hydra.errors import BundleError, DataError
+from tt_hydra.serve.asking import Answer, Ask
+from tt_hydra.serve.engine import Engine, Upkeep
+from tt_hydra.serve.query import Query
+from tt_hydra.serve.retriever import Retriever
+from tt_hydra.serve.settings import ServeOptions
+
+QUERIES = [Query(query_id="1"), Query(features={"age": 30}, history=["i1", "i2"]), Query(context={"device": "tv"}), Query(query_id="7")]
+PLAIN = ServeOptions(runtime="torch")
+
+
+@pytest.fixture(scope="module")
+def retriever(bundle: Bundle) -> Retriever:
+    return Retriever.load(bundle.folder, verify=False)
+
+
+@pytest.fixture
+def registry(bundle: Bundle, other_bundle: Bundle, tmp_path: Path) -> Registry:
+    return registry_of(tmp_path / "registry", [bundle, other_bundle])
+
+
+@pytest.fixture
+def engine(registry: Registry) -> Iterator[Engine]:
+    engine = Engine(registry, PLAIN)
+    yield engine
+    engine.close()
+
+
+def ids(answer: Answer | Exception) -> list[list[str]]:
+    assert isinstance(answer, Answer), answer
+    return [[hit.id for hit in hits] for hits in answer.results]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"k": 3, "exclude_seen": True},
+        {"exclude": ["i3", "i4", "unknown"]},
+        {"exclude": [f"i{number}" for number in range(2, 30)] + [f"none{number}" for number in range(60)]},
+        {"exact": True, "k": 100},
+    ],
+    ids=["plain", "seen", "few left out", "many left out", "exact"],
+)
+def test_an_answer_is_that_of_the_retriever(engine: Engine, retriever: Retriever, asked: dict[str, object]) -> None:
+    answer = engine.search(QUERIES, **asked)
+    plain = {name: value for name, value in asked.items() if name != "exact"}
+    expected = retriever.search_many(QUERIES, **plain)  # type: ignore[arg-type]
+    assert ids(answer) == [[hit.id for hit in hits] for hits in expected]
+    found = [hit.score for hits in answer.results for hit in hits]
+    np.testing.assert_allclose(found, [hit.score for hits in expected for hit in hits], atol=1e-6)
+
+
+def test_requests_answered_together_are_answered_as_alone(engine: Engine) -> None:
+    asks = [
+        Ask(queries=QUERIES[:1], k=5),
+        Ask(queries=QUERIES[1:3], k=5),
+        Ask(queries=[QUERIES[3]], k=3, filter={"genres": "a"}, include=("title", "vector")),
+        Ask(queries=[Query(features={"age": "31"})], k=5, exclude_seen=True),
+        Ask(queries=[Query(features={"age": 31.5, "job": 3})], k=5),
+    ]
+    together = engine.answer(asks)
+    for ask, both in zip(asks, together, strict=True):
+        alone = engine.answer([ask])[0]
+        assert isinstance(both, Answer)
+        assert isinstance(alone, Answer)
+        assert ids(both) == ids(alone)
+        assert [[hit.fields for hit in hits] for hits in both.results] == [[hit.fields for hit in hits] for hits in alone.results]
+
+
+def test_one_request_with_a_mistake_does_not_touch_the_others(engine: Engine) -> None:
+    asks = [Ask(queries=[Query(query_id="1")]), Ask(queries=[Query(query_id="1"), Query(query_id="nobody")]), Ask(queries=[Query(query_id="2")])]
+    first, wrong, last = engine.answer(asks)
+    assert isinstance(wrong, DataError)
+    assert wrong.place == "queries.1"  # type: ignore[attr-defined]
+    assert ids(first) == ids(engine.search([Query(query_id="1")]))
+    assert ids(last) == ids(engine.search([Query(query_id="2")]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ({"genres": "a"}, lambda row: "a" in row["genres"]),
+        ({"genres": ["b", "c"]}, lambda row: bool({"b", "c"} & set(row["genres"]))),
+        ({"genres": {"not": "a"}}, lambda row: "a" not in row["genres"]),
+        ({"year": {"gte": 1960, "lt": 1975}}, lambda row: row["year"] is not None and 1960 <= row["year"] < 1975),
+        ({"year": 1962}, lambda row: row["year"] == 1962),
+        ({"year": [1962, None]}, lambda row: row["year"] in (1962, None)),
+        ({"year": {"not": [1962, 1963]}}, lambda row: row["year"] not in (1962, 1963)),
+        ({"title": "naïve 🎬"}, lambda row: row["title"] == "naïve 🎬"),
+        ({"genres": "c", "year": {"gt": 1970}}, lambda row: "c" in row["genres"] and row["year"] is not None and row["year"] > 1970),
+        ({"title": "no such film"}, lambda row: False),
+    ],
+)
+def test_filters_give_the_rows_that_fulfil_them(engine: Engine, retriever: Retriever, rule: dict[str, object], holds) -> None:
+    expected = {row["id"] for row in retriever.bundle.items().to_dicts() if holds(row)}
+    assert set(ids(engine.search([QUERIES[0]], k=100, filter=rule))[0]) == expected
+
+
+def test_filters_see_items_that_are_added_and_replaced(engine: Engine) -> None:
+    def fulfil() -> set[str]:
+        return set(ids(engine.search([QUERIES[0]], k=100, filter={"year": {"gte": 2100}}))[0])
+
+    assert fulfil() == set()
+    engine.upsert([{"id": "far", "title": "later", "year": 2101}, {"id": "i3", "title": "film 3", "year": 2102}])
+    assert fulfil() == {"far", "i3"}
+    engine.upsert([{"id": "i3", "title": "film 3", "year": 1953}])
+    assert fulfil() == {"far"}
+    assert "i3" in ids(engine.search([QUERIES[0]], k=100, filter={"year": 1953}))[0]
+    engine.delete(["far"])
+    assert fulfil() == set()
+
+
+@pytest.mark.parametrize(
+    "rule", [{"yaer": 3}, {"year": "new"}, {"year": {"near": 3}}, {"genres": {"gte": "a"}}, {"year": {"gte": [1]}}, {"year": {}}, {"title": True}]
+)
+def test_a_filter_that_makes_no_sense_is_refused(engine: Engine, rule: dict[str, object]) -> None:
+    with pytest.raises(DataError, match="filter"):
+        engine.search([QUERIES[0]], filter=rule)
+
+
+def test_a_written_item_is_found_by_the_next_search_and_its_old_self_is_not(engine: Engine, parts: Parts) -> None:
+    title = "film 7 about sea"
+    vector = engine.embed_items([{"title": title, "genres": ["a"], "year": 1957}])[1][0]
+    mark = engine.upsert([{"id": "fresh", "title": title, "genres": ["a"], "year": 1957}])
+    assert mark.index == "1.1"
+    best = engine.search([Query(vector=vector)], k=1, include=("title", "vector"))
+    hit = best.results[0][0]
+    assert best.mark == mark
+    assert (hit.id, hit.fields) == ("fresh", {"title": title})
+    np.testing.assert_allclose(hit.vector, vector, atol=1e-6)
+    engine.upsert([{"id": "fresh", "title": "another film altogether"}])
+    found = ids(engine.search([Query(vector=vector)], k=100))[0]
+    assert found.count("fresh") == 1
+    assert len(found) == parts.dataset.num_items + 1
+    assert "fresh" not in ids(engine.search([Query(vector=vector)], k=100, exclude=["fresh"]))[0]
+
+
+def test_a_deleted_item_is_gone_and_may_come_back(engine: Engine) -> None:
+    before = engine.item("i5")[1]
+    mark, unknown = engine.delete(["i5", "nobody", "i5"])
+    assert (mark.sequence, unknown) == (1, ["nobody"])
+    assert engine.item("i5")[1] is None
+    assert "i5" not in ids(engine.search([QUERIES[0]], k=100))[0]
+    assert engine.delete(["i5"]) == (mark, ["i5"])
+    assert before is not None
+    engine.upsert([before])
+    assert engine.item("i5")[1] == before
+    assert ids(engine.search([QUERIES[0]], k=100))[0].count("i5") == 1
+
+
+def test_writes_are_there_after_a_restart_and_under_another_model(engine: Engine, registry: Registry, other_bundle: Bundle) -> None:
+    engine.upsert([{"id": "fresh", "title": "film 7 about sea", "year": 1957}])
+    engine.delete(["i1"])
+    again = Engine(registry, PLAIN)
+    assert again.served.state.mark == engine.served.state.mark
+    assert ids(again.search(QUERIES, k=50)) == ids(engine.search(QUERIES, k=50))
+    own = engine.search([QUERIES[0]], k=50, include=("vector",)).results[0]
+    again.activate(2)
+    hits = again.search([QUERIES[0]], k=50, include=("vector",)).results[0]
+    fresh = next(hit for hit in hits if hit.id == "fresh")
+    expected = Retriever.load(other_bundle.folder, verify=False).embed_items([{"title": "film 7 about sea", "year": 1957}])[0]
+    np.testing.assert_allclose(fresh.vector, expected, atol=1e-6)
+    assert np.abs(np.array(fresh.vector) - np.array(next(hit.vector for hit in own if hit.id == "fresh"))).max() > 1e-2
+    assert "i1" not in {hit.id for hit in hits}
+    assert again.served.state.mark.index == "2.2"
+
+
+def test_what_another_process_writes_is_applied_in_order(engine: Engine, registry: Registry) -> None:
+    log = ChangeLog(registry.folder / CHANGES)
+    log.append([Change(items=[{"id": "theirs", "title": "one"}]), Change(items=[{"id": "theirs", "title": "two"}], deleted=["i0"])])
+    assert engine.item("theirs")[1] is None
+    engine.tail()
+    assert (engine.item("theirs")[1] or {})["title"] == "two"
+    assert engine.item("i0")[1] is None
+    log.append([Change(deleted=["theirs"])])
+    assert engine.upsert([{"id": "ours", "title": "three"}]).sequence == 4
+    assert engine.item("theirs")[1] is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"title": "no id"}], "needs an id"),
+        ([{"id": "a"}, {"id": "a"}], "twice"),
+        ([{"id": "a", "titel": "x"}], "'titel'"),
+        ([{"id": "a", "year": "long ago"}], "'year' holds Int64"),
+        ([{"id": "a", "year": [1, 2]}], "one value"),
+        ([{"id": "a", "vector": [0.0] * 16}], "leave vector out"),
+    ],
+)
+def test_an_item_that_does_not_fit_is_refused_and_nothing_is_written(engine: Engine, rows: list[dict[str, object]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        engine.upsert([{"id": "good", "title": "x"}, *rows])
+    assert engine.served.state.mark.sequence == 0
+    assert engine.item("good")[1] is None
+
+
+def test_writes_at_once_share_what_they_wait_for(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    appended: list[int] = []
+    append = ChangeLog.append
+
+    def slow(log: ChangeLog, changes: list[Change]) -> list[Change]:
+        appended.append(len(changes))
+        if len(appended) == 1:
+            assert others_wait.wait(10)
+        return append(log, changes)
+
+    monkeypatch.setattr(ChangeLog, "append", slow)
+    others_wait, marks = threading.Event(), []
+    threads = [threading.Thread(target=lambda n=n: marks.append(engine.upsert([{"id": f"n{n}", "title": "x"}]))) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    while len(engine._commits._waiting) < 5:  # type: ignore[misc]
+        pass
+    others_wait.set()
+    for thread in threads:
+        thread.join()
+    assert appended == [1, 5]
+    assert sorted(mark.sequence for mark in marks) == [1, 6, 6, 6, 6, 6]
+    assert {f"n{n}" for n in range(6)} <= set(ids(engine.search([QUERIES[0]], k=100))[0])
+
+
+def test_a_version_that_another_process_activates_is_served_and_a_damaged_one_is_not(
+    engine: Engine, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.activate(2)
+    engine.follow()
+    assert engine.served.version.number == 2
+    broken = registry.folder / "versions" / "1" / "item_vectors.npy"
+    content = bytearray(broken.read_bytes())
+    content[-1] ^= 1
+    broken.unlink()
+    broken.write_bytes(content)
+    registry._point(1)
+    engine.follow()
+    assert engine.served.version.number == 2
+    assert "item_vectors.npy is damaged" in caplog.text
+    with pytest.raises(BundleError, match=r"item_vectors\.npy is damaged"):
+        engine.activate(1)
+    assert ids(engine.search(QUERIES))
+    registry._point(2)
+    engine.follow()
+    assert engine.served.version.number == 2
+
+
+def test_an_answer_in_flight_stays_with_its_version(engine: Engine) -> None:
+    old = engine.served
+    expected = ids(engine.search(QUERIES))
+    engine.activate(2)
+    outcomes, _ = engine._answerer.answer(old, [Ask(queries=QUERIES)])
+    assert ids(outcomes[0]) == expected
+    assert outcomes[0].mark.version == 1  # type: ignore[union-attr]
+    assert ids(engine.search(QUERIES)) != expected
+
+
+def test_vectors_are_remembered_for_one_model_only(registry: Registry, retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(registry, ServeOptions(runtime="torch", cached_queries=2))
+    runs: list[int] = []
+    encode = type(engine.served).encode
+    monkeypatch.setattr(type(engine.served), "encode", lambda self, queries, rows: runs.append(len(rows)) or encode(self, queries, rows))
+    first = engine.search([QUERIES[0], QUERIES[1]])
+    assert ids(engine.search([QUERIES[0], QUERIES[1]])) == ids(first)
+    assert runs == [2]
+    engine.search([QUERIES[2]])
+    engine.search([QUERIES[0]])
+    assert runs == [2, 1, 1], "the oldest went when the third came"
+    engine.activate(2)
+    engine.search([QUERIES[0]])
+    assert runs[3:] == [len(retriever.bundle.queries), *[1] * len(retriever.bundle.queries), 1], "warm-up, and then the query again"
+
+
+@dataclass
+class Watching:
+    """An observer that keeps what it is told."""
+
+    versions: list[int] = field(default_factory=list)
+    seen: list[Observed] = field(default_factory=list)
+    health: list[Health] = field(default_factory=list)
+    closed: bool = False
+
+    def serving(self, version: int, created: str, reference: Reference | None) -> None:
+        self.versions.append(version)
+
+    def searched(self, observed: Observed) -> None:
+        self.seen.append(observed)
+
+    def written(self, vectors: np.ndarray, health: Health) -> None:
+        self.health.append(health)
+
+    def state(self) -> dict[str, object]:
+        return {"searches": len(self.seen)}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_an_observer_hears_of_searches_writes_and_versions(registry: Registry) -> None:
+    watching = Watching()
+    engine = Engine(registry, PLAIN, watching)
+    answer = engine.search([Query(features={"job": "z"}, history=["i1", "none"]), Query(query_id="1")], k=4, exclude=["i1"])
+    observed = watching.seen[0]
+    assert observed.result.rows.shape == (2, 5), "what the index gave, before i1 was left out"
+    assert observed.ids == ids(answer)
+    known = engine.served.retriever.bundle.queries.row(1, named=True)
+    assert observed.unknown == 2, "job z and item none"
+    assert observed.values == 3 + 2 + len(known["history"]) + (known["device"] is not None) - (known["job"] is None)
+    assert set(observed.seconds) == {"tower", "search", "merge", "total"}
+    engine.upsert([{"id": "a", "title": "x"}])
+    engine.delete(["i2"])
+    assert [(each.alive, each.delta, each.dead) for each in watching.health] == [(41, 1, 0), (40, 1, 1)]
+    engine.activate(2)
+    engine.close()
+    assert (watching.versions, watching.closed) == ([1, 2], True)
+
+
+def test_upkeep_builds_anew_when_it_is_due(registry: Registry) -> None:
+    engine, built = Engine(registry, ServeOptions(runtime="torch", poll_s=0.01)), threading.Event()
+
+    def compact() -> None:
+        registry.activate(2)
+        built.set()
+
+    engine.start(Upkeep(due=lambda health: "two are dead" if health.dead >= 2 and not built.is_set() else None, compact=compact, every_s=0.01))
+    engine.delete(["i1"])
+    assert not built.wait(0.1)
+    engine.delete(["i2"])
+    assert built.wait(10)
+    for _ in range(1000):
+        if engine.served.version.number == 2:
+            break
+        threading.Event().wait(0.01)
+    assert engine.served.state.mark.index == "2.2"
+    engine.close()
+
+
+def test_an_empty_registry_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no current version"):
+        Engine(Registry(tmp_path))
