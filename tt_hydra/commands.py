@@ -182,6 +182,16 @@ def _serve(config: DictConfig, context: Context) -> None:
     serve(_settings(config, context, ServeSettings), lambda address: print(f"serving at {address}", flush=True))
 
 
+def _update(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.update import UpdateSettings, update  # noqa: PLC0415
+
+    done = update(_settings(config, context, UpdateSettings))
+    unknown = f"; {len(done.unknown)} unknown ids were to be deleted, the first is {done.unknown[0]!r}" if done.unknown else ""
+    print(f"wrote {done.upserted} items, deleted {done.deleted}{unknown}; change {done.sequence} of {done.folder}")
+    made = "" if done.reason is None else f", built anew: {done.reason}"
+    print(f"version {done.version.number}, {done.version.manifest.num_items:,} items in its index{made}")
+
+
 def _init(config: DictConfig, context: Context) -> None:
     from tt_hydra.pipeline.init import InitSettings, init  # noqa: PLC0415
 
@@ -212,6 +222,7 @@ EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] 
     "compare": _compare,
     "init": _init,
     "serve": _serve,
+    "update": _update,
     "versions": _versions,
 }
 

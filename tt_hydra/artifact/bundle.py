@@ -6,14 +6,15 @@ Layout: ``manifest.json``; ``query_tower.safetensors`` and ``item_tower.safetens
 columns; ``items/``, the same encoded; ``queries.parquet``, last known raw features and history by query id; ``taken``, the rows of
 all items that each query had, which may be more than its history; ``item_text.npy`` and ``item_tokens/``, the items' text vectors
 and token ids, where histories read them; ``reference/``, validation queries with their answers, vectors and scores. Where the
-vectors came ready-made there are ``query_vectors.npy`` and no towers. Nothing in it is a pickle.
+vectors came ready-made there are ``query_vectors.npy`` and no towers. Where another model's query tower asks there is ``bridge/``, see
+`tt_hydra.artifact.bridge`. Nothing in it is a pickle.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +25,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from tt_hydra.artifact.bridge import BRIDGE, MAP, MODEL, Bridge, read_bridge
 from tt_hydra.artifact.files import sha256, sizes
 from tt_hydra.artifact.manifest import MANIFEST, Manifest
 from tt_hydra.artifact.model import ITEM_WEIGHTS, QUERY_WEIGHTS, ModelSpec, load_weights
@@ -34,6 +36,7 @@ from tt_hydra.data.encoded import load_ragged
 from tt_hydra.data.featurizer import Featurizer
 from tt_hydra.errors import BundleError
 from tt_hydra.index.storage import load_index
+from tt_hydra.tower.bridged import Bridged
 from tt_hydra.tower.two_tower import TwoTower
 
 VECTORS, VECTORS_ORIGIN = "item_vectors.npy", "item_vectors.json"
@@ -86,7 +89,22 @@ class Bundle:
             if not Path(name).name.startswith("."):
                 raise BundleError(f"{self.folder / name} is not part of this bundle, and a bundle never changes. Remove the file")
 
+    @cached_property
+    def bridge(self) -> Bridge | None:
+        """The two models, where the query tower of one searches the index of another.
+
+        Raises:
+            BundleError: the bridge does not end at this index.
+        """
+        return read_bridge(self.folder, self.manifest.model_fingerprint, self.manifest.conditions.get(BRIDGE))
+
+    @property
+    def _asking(self) -> Path:
+        """Where the parts of the query side lie."""
+        return self.folder if self.bridge is None else self.folder / BRIDGE
+
     def _check_origins(self) -> None:
+        _ = self.bridge
         model, vectors = self.manifest.model_fingerprint, self.manifest.vectors_fingerprint
         of_vectors, of_index = self._origin(VECTORS_ORIGIN), self._origin(INDEX_ORIGIN)
         if of_vectors.get("model") != model or of_vectors.get("sha256") != vectors:
@@ -134,19 +152,11 @@ class Bundle:
         """
         if self.manifest.model is None:
             return None
-        assets, text = self.folder / ENCODER, self.folder / ITEM_TEXT
-        spec = ModelSpec.from_json(self.manifest.model, allow)
-        vectors = torch.from_numpy(np.load(text, allow_pickle=False)) if text.exists() else None
-        if vectors is not None:
-            spec = replace(spec, num_items=len(vectors))
-        towers = spec.build(assets if assets.is_dir() else None)
-        try:
-            load_weights(towers, self.folder)
-        except RuntimeError as error:
-            raise BundleError(f"{self.folder}: the weights do not fit the towers of {MANIFEST}: {error}") from error
-        if vectors is not None:
-            towers.set_item_text(vectors)
-        return towers.eval()
+        towers = _towers(self.folder, self.manifest.model, allow)
+        if self.bridge is None:
+            return towers
+        asking = _towers(self._asking, json.loads((self._asking / MODEL).read_text(encoding="utf-8")), allow)
+        return Bridged(asking, towers, torch.from_numpy(np.load(self._asking / MAP, allow_pickle=False))).eval()
 
     @cached_property
     def item_vectors(self) -> FloatArray:
@@ -172,17 +182,18 @@ class Bundle:
     @cached_property
     def queries(self) -> pl.DataFrame:
         """Known queries: ``id``, last known raw features, history."""
-        return pl.read_parquet(self.folder / QUERIES)
+        return pl.read_parquet(self._asking / QUERIES)
 
     @cached_property
     def taken(self) -> Ragged:
         """Item rows that each known query had before, memory-mapped."""
-        return load_ragged(self.folder, TAKEN)
+        return load_ragged(self._asking, TAKEN)
 
     @cached_property
     def featurizer(self) -> Featurizer:
-        """What turns raw columns into features."""
-        return Featurizer.from_json((self.folder / FEATURIZER).read_text(encoding="utf-8"))
+        """What turns raw columns into features; of queries for the tower that asks, of items for the one that made the vectors."""
+        own, asking = _featurizer(self.folder), _featurizer(self._asking)
+        return replace(own, queries=asking.queries, context=asking.context, history=asking.history)
 
     @cached_property
     def reference(self) -> Reference | None:
@@ -196,8 +207,8 @@ class Bundle:
 
     def load_catalogue(self) -> Catalogue:
         """The items as histories name them, encoded; with their token ids where histories read them."""
-        catalogue = Catalogue.load(self.folder / CATALOGUE, self.featurizer.scales)
-        tokens = self.folder / ITEM_TOKENS
+        catalogue = Catalogue.load(self._asking / CATALOGUE, _featurizer(self._asking).scales)
+        tokens = self._asking / ITEM_TOKENS
         if not tokens.is_dir():
             return catalogue
         columns = {name: load_ragged(tokens, str(number)) for number, name in enumerate(catalogue.table.text_names)}
@@ -214,3 +225,23 @@ class Bundle:
         if found != expected:
             raise BundleError(f"{self.folder / INDEX} has (items, dim, metric) = {found}, {MANIFEST} says {expected}. {_REPAIR}")
         return index
+
+
+def _towers(folder: Path, model: Mapping[str, Any], allow: Sequence[str]) -> TwoTower:
+    assets, text = folder / ENCODER, folder / ITEM_TEXT
+    spec = ModelSpec.from_json(model, allow)
+    vectors = torch.from_numpy(np.load(text, allow_pickle=False)) if text.exists() else None
+    if vectors is not None:
+        spec = replace(spec, num_items=len(vectors))
+    towers = spec.build(assets if assets.is_dir() else None)
+    try:
+        load_weights(towers, folder)
+    except RuntimeError as error:
+        raise BundleError(f"{folder}: the weights do not fit the towers of {MANIFEST}: {error}") from error
+    if vectors is not None:
+        towers.set_item_text(vectors)
+    return towers.eval()
+
+
+def _featurizer(folder: Path) -> Featurizer:
+    return Featurizer.from_json((folder / FEATURIZER).read_text(encoding="utf-8"))

@@ -60,6 +60,11 @@ class Manifest:
         """Search parameters to give with each search."""
         return dict(self.index["search_params"])
 
+    @property
+    def fingerprint(self) -> str:
+        """Of all that it says, and so of every file."""
+        return fingerprint(asdict(self))
+
     def save(self, folder: Path) -> None:
         """Writes ``manifest.json`` with a checksum over itself."""
         content = asdict(self)

@@ -28,6 +28,8 @@ REGISTRY = "registry"
 VERSIONS, POINTERS, ACTIVE, CURRENT, PREVIOUS = "versions", "pointers", "active", "current", "previous"
 WRITES_THROUGH = "writes_through"
 """Condition in a manifest: number of the last change that the bundle's own catalogue contains; absent for 0."""
+MADE_FROM = "made_from"
+"""Condition in a manifest: fingerprints of the manifests of the versions that it was compacted from, one after the other."""
 PATIENCE_SECONDS = 30.0
 """How long another process that writes to the registry is waited for."""
 _PARTIAL = ".partial"

@@ -118,6 +118,11 @@ def _write_items(folder: Path, renewal: Renewal) -> None:
         save_column(folder / ITEM_TOKENS, str(number), column)
 
 
+def signed(folder: Path, manifest: Manifest, conditions: Mapping[str, Any]) -> Bundle:
+    """Makes a bundle of what lies in a folder, with a manifest that differs in its conditions and has no figures yet."""
+    return _signed(folder, replace(manifest, conditions=dict(conditions), measured={}))
+
+
 def _signed(folder: Path, manifest: Manifest) -> Bundle:
     """Writes the manifest with the checksums of what lies there now."""
     bytes_of = {name: size for name, size in sizes(folder).items() if name != MANIFEST}

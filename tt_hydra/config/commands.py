@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "tt_hydra.pipeline.compare.CompareSettings",
     "init": "tt_hydra.pipeline.init.InitSettings",
     "serve": "tt_hydra.pipeline.serve.ServeSettings",
+    "update": "tt_hydra.pipeline.update.UpdateSettings",
     "versions": "tt_hydra.pipeline.versions.VersionsSettings",
 }
 """The settings of each command, whose fields are the root nodes of its primary config; the first is meant where none is named."""
@@ -37,6 +38,8 @@ TEXTS = ("query", "query_id", "tower.query_prompt", "tower.item_prompt")
 PATHS = (
     "bundle",
     "publish",
+    "model",
+    "delete",
     "input",
     "output",
     "search.input",

@@ -5,13 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from tt_hydra.artifact.registry import Registry, Version
+from tt_hydra.artifact.bridge import BRIDGE
+from tt_hydra.artifact.registry import MADE_FROM, Registry, Version
 from tt_hydra.errors import BundleError
 from tt_hydra.pipeline.contest import Contestant
 from tt_hydra.pipeline.publish import Gate, missing, publish
-from tt_hydra.pipeline.renewing import Now, build, workplace
+from tt_hydra.pipeline.renewing import Now, Purpose, build, workplace
+
+LINEAGE = 100
+"""Versions that a compacted one remembers to be made from."""
 
 logger = logging.getLogger(__name__)
+
+
+def refuse_bridge(version: Version) -> None:
+    """Raises BundleError where a version only bridges the time until another model's index is built."""
+    if version.manifest.conditions.get(BRIDGE) is not None:
+        raise BundleError(
+            f"version {version.number} is a bridge from one model to another and is not built anew: finish the upgrade, "
+            "`python -m tt_hydra update model=BUNDLE`, or go back, `python -m tt_hydra versions rollback=true`"
+        )
 
 
 def compact(registry: Registry, gate: Gate | None = None, *, force: bool = False, allow: Sequence[str] = ()) -> Version:
@@ -39,12 +52,14 @@ def compact(registry: Registry, gate: Gate | None = None, *, force: bool = False
     with workplace(registry) as folder:
         version = registry.version(number)
         changes = missing(registry, version)
+        refuse_bridge(version)
         if not changes:
             logger.info("version %d contains all changes of the catalogue", number)
             return version
         running = Contestant.load(version.folder, changes, allow)
         now = Now.of(running)
-        bundle = build(folder / "bundle", running.retriever, now, running.bundle.questions, allow)
+        lineage = [*version.manifest.conditions.get(MADE_FROM, ()), version.manifest.fingerprint][-LINEAGE:]
+        bundle = build(folder / "bundle", running.retriever, now, Purpose(running.bundle.questions, {MADE_FROM: lineage}), allow)
         compacted = publish(registry, bundle, gate or Gate(), instead_of=number, force=force, allow=allow)
     logger.info("version %d contains the changes through %d, %d items", compacted.number, now.through, len(now.raw))
     return compacted

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change, ChangeLog
-from tt_hydra.artifact.registry import WRITES_THROUGH, Registry, Version
+from tt_hydra.artifact.registry import MADE_FROM, WRITES_THROUGH, Registry, Version
 from tt_hydra.errors import BundleError, ConfigError, GateError
 from tt_hydra.pipeline.contest import LATENCY, QUALITY, RECALL, Contest, Contestant
 
@@ -125,6 +125,20 @@ def publish(
     if instead_of is None and against is None:
         instead_of = verdict.against
     return registry.publish(bundle, instead_of=instead_of)
+
+
+def ensure(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = False, allow: Sequence[str] = ()) -> Version:
+    """The current version, if it is this bundle or was made from it by compaction; otherwise the bundle is published.
+
+    Raises:
+        GateError: as `publish`.
+        BundleError: as `publish`.
+    """
+    if registry.current is not None:
+        version = registry.version(registry.current)
+        if bundle.manifest == version.manifest or bundle.manifest.fingerprint in version.manifest.conditions.get(MADE_FROM, ()):
+            return version
+    return publish(registry, bundle, gate, force=force, allow=allow)
 
 
 def judge(registry: Registry, bundle: Bundle, gate: Gate, *, against: int | None = None, allow: Sequence[str] = ()) -> Verdict:

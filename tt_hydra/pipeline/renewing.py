@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +93,27 @@ def workplace(registry: Registry) -> Iterator[Path]:
         lock.release()
 
 
-def build(folder: Path, model: Retriever, now: Now, questions: Questions | None, allow: Sequence[str] = ()) -> Bundle:
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a bundle is measured on, and what its manifest says of its origin.
+
+    Attributes:
+        questions: those that were not trained on, for its reference; answers that are gone are left out. None for none.
+        conditions: besides the last change in it.
+    """
+
+    questions: Questions | None
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build(folder: Path, model: Retriever, now: Now, purpose: Purpose, allow: Sequence[str] = ()) -> Bundle:
     """A bundle of a model over the catalogue as it is now, measured on questions.
 
     Args:
         folder: where to; it must not exist.
         model: the model; ``now.kept`` numbers rows of its bundle, ``now.vectors`` are by its item tower.
         now: the catalogue.
-        questions: those that were not trained on, for its reference; answers that are gone are left out.
+        purpose: what it is measured on.
         allow: module prefixes of components of one's own.
 
     Raises:
@@ -109,31 +122,34 @@ def build(folder: Path, model: Retriever, now: Now, questions: Questions | None,
     started = time.perf_counter()
     index = _index(model, now.vectors)
     seconds = time.perf_counter() - started
-    draft = write_renewal(folder, _renewal(model, now, index, {WRITES_THROUGH: now.through}))
+    draft = write_renewal(folder, _renewal(model, now, index, {**purpose.conditions, WRITES_THROUGH: now.through}))
     size = bytes_on_disk(folder / INDEX, folder / VECTORS)
     figures = {"index/build_s": seconds, "index/bytes_per_item": size / len(now.vectors), "index/bytes_total": float(size)}
     figures |= {name: value for name, value in model.bundle.manifest.measured.items() if name.startswith("train/")}
-    if questions is None or not len(questions):
+    if purpose.questions is None or not len(purpose.questions):
         return complete(draft, None, figures, machine())
-    contest = Contest.among([Contestant.load(folder, allow=allow)], questions)
+    contest = Contest.among([Contestant.load(folder, allow=allow)], purpose.questions)
     (one,) = contest.contestants
     if len(contest.questions):
         figures |= {"valid/ann/recall@10": contest.ann_recall()[0], "query/p99_ms": contest.p99_ms()[0]}
     if quality := contest.quality():
         figures["valid/index/recall@10"] = quality[0]
-    return complete(draft, _asked(one, contest), figures, {**machine(), "measured_on": "reference", "questions": len(contest.questions)})
+    return complete(draft, asked(one, contest), figures, {**machine(), "measured_on": "reference", "questions": len(contest.questions)})
 
 
-def _asked(one: Contestant, contest: Contest) -> Asked:
+def asked(one: Contestant, contest: Contest) -> Asked:
+    """The questions of a contest of one, as it answers them; answers that are gone are left out."""
     questions, (vectors,) = contest.questions, contest.vectors
-    held = [pl.Series([list(filter(one.holds, ids)) for ids in lists.to_list()], dtype=pl.List(pl.String)) for lists in (
-        questions.relevant, questions.exclude,
-    )]  # fmt: skip
-    asked = Questions(records=questions.records, relevant=held[0], exclude=held[1])
+    questions = replace(questions, relevant=_held(one, questions.relevant), exclude=_held(one, questions.exclude))
     unknown = values = 0
     if one.bundle.manifest.model is not None:
-        unknown, values = unknown_values(one.bundle.featurizer, asked.records, one.bundle.load_catalogue().rows_of)
-    return Asked(questions=asked, vectors=vectors, scores=one.search(vectors, DEPTH).scores, unknown_share=unknown / max(1, values))
+        unknown, values = unknown_values(one.bundle.featurizer, questions.records, one.bundle.load_catalogue().rows_of)
+    scores = one.search(vectors, DEPTH).scores
+    return Asked(questions=questions, vectors=vectors, scores=scores, unknown_share=unknown / max(1, values))
+
+
+def _held(one: Contestant, lists: pl.Series) -> pl.Series:
+    return pl.Series([list(filter(one.holds, ids)) for ids in lists.to_list()], dtype=pl.List(pl.String))
 
 
 def _renewal(model: Retriever, now: Now, index: FaissIndex, conditions: Mapping[str, Any]) -> Renewal:
@@ -144,9 +160,9 @@ def _renewal(model: Retriever, now: Now, index: FaissIndex, conditions: Mapping[
     tokenizer = model.towers.tokenizers["item"] if catalogue.table.tokens else None
     encoded = ItemTable.encoded(now.raw[fresh], bundle.featurizer, tokenizer)
     table = ItemTable.joined([ItemTable.of(catalogue, now.kept[known]), encoded, ItemTable.of(catalogue, gone)]).take(order)
-    text = model.item_text
+    text, features = model.item_text, [each.name for each in bundle.featurizer.items if each.name in now.raw.columns]
     if text is not None:
-        text = np.concatenate([text[now.kept[known]], model.embed_item_texts(now.raw[fresh]), text[gone]])[order]
+        text = np.concatenate([text[now.kept[known]], model.embed_item_texts(now.raw[fresh].select(features)), text[gone]])[order]
     taken = moved(bundle.taken, bundle.items("id")["id"], now.raw["id"])
     return Renewal(
         model=bundle, items=now.raw, table=table, vectors=now.vectors, index=index, item_text=text, taken=taken, conditions=conditions

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tt_hydra import cli
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.changes import ChangeLog
+from tt_hydra.artifact.registry import Registry
+from tt_hydra.artifact.write import Parts, write_bundle
+from tt_hydra.errors import BundleError, ConfigError, DataError
+from tt_hydra.index.compaction import Compaction
+from tt_hydra.pipeline import contest
+from tt_hydra.pipeline.publish import Gate
+from tt_hydra.pipeline.update import Updated, UpdateSettings, update
+from tt_hydra.serve.engine import Engine
+from tt_hydra.serve.query import Query
+from tt_hydra.serve.retriever import Retriever
+from tt_hydra.serve.settings import ServeOptions
+
+NEW = {"id": "new", "title": "a film about the sea", "genres": ["a", "b"], "year": 1987}
+AGAIN = {"id": "i3", "title": "the third film, cut anew", "genres": [], "year": None}
+OPEN = Gate(quality=1.0, recall=1.0, latency=1e6)
+NEVER = Compaction(least_rows=10_000)
+
+
+@pytest.fixture(autouse=True)
+def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contest, "CALLS", 5)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, parts: Parts) -> Registry:
+    registry = Registry(tmp_path / "outputs" / "registry")
+    registry.publish(write_bundle(tmp_path / "bundle", parts))
+    return registry
+
+
+def files(folder: Path, rows: list[dict[str, Any]], deleted: list[str]) -> dict[str, str]:
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "new.parquet")
+    (folder / "ids.txt").write_text("\n".join(deleted) + "\n")
+    return {"items": str(folder / "new.parquet"), "delete": str(folder / "ids.txt")}
+
+
+def updated(folder: Path, **given: Any) -> Updated:
+    given = {"gate": OPEN, "compaction": NEVER, **given}
+    return update(UpdateSettings(outputs=folder / "outputs", **given))
+
+
+def test_a_batch_is_in_the_log_with_its_vectors(tmp_path: Path, registry: Registry) -> None:
+    done = updated(tmp_path, **files(tmp_path, [NEW, AGAIN], ["i1", "nobody", "i1", "Ü, 'q'"]))
+    assert (done.upserted, done.deleted, list(done.unknown), done.reason) == (2, 2, ["nobody"], None)
+    gone, written = ChangeLog(registry.changes).read(0)
+    assert done.sequence == written.seq == 2
+    assert list(gone.deleted) == ["i1", "Ü, 'q'"]
+    assert [dict(row) for row in written.items] == [NEW, AGAIN]
+    retriever = Retriever.load(registry.version(1).folder)
+    assert written.vectors is not None
+    np.testing.assert_allclose(written.vectors, retriever.embed_items([NEW, AGAIN]), atol=1e-6)
+    assert written.model == retriever.bundle.manifest.model_fingerprint
+    assert registry.current == 1
+
+
+def test_a_running_server_sees_it_and_the_version_that_is_built_of_it(tmp_path: Path, registry: Registry) -> None:
+    engine = Engine(registry, ServeOptions(runtime="torch"))
+    query = Query(vector=Retriever.load(registry.version(1).folder).embed_items([NEW])[0])
+    assert engine.search([query], k=1).results[0][0].id != "new"
+    updated(tmp_path, **files(tmp_path, [NEW, AGAIN], ["i1"]))
+    engine.tail()
+    assert engine.search([query], k=1).results[0][0].id == "new"
+    before = [hit.id for hit in engine.search([query], k=100).results[0]]
+    done = updated(tmp_path, compact=True)
+    assert (done.version.number, done.reason, done.version.writes_through) == (2, "asked for", 2)
+    engine.follow()
+    answer = engine.search([query], k=100)
+    assert answer.mark.version == 2
+    assert [hit.id for hit in answer.results[0]] == before
+    assert "i1" not in before
+    engine.close()
+
+
+def test_a_bound_that_is_passed_builds_the_catalogue_anew(tmp_path: Path, registry: Registry) -> None:
+    bounds = Compaction(delta_share=0.02, least_rows=1)
+    assert updated(tmp_path, **files(tmp_path, [AGAIN], ["nobody"]), compaction=Compaction(delta_share=0.05, least_rows=1)).reason is None
+    done = updated(tmp_path, **files(tmp_path, [NEW], ["nobody"]), compaction=bounds)
+    assert done.reason == "5% of the rows are beside the index, more than 2%", "2 of 42"
+    assert done.version.manifest.num_items == 41
+    assert (
+        updated(tmp_path, **files(tmp_path, [NEW], ["nobody"]), compaction=bounds).reason
+        == "2% of the rows are beside the index, more than 2%"
+    )
+
+
+def test_a_bundle_that_is_not_there_is_published_first(tmp_path: Path, parts: Parts) -> None:
+    with pytest.raises(BundleError, match="has no current version: bundle=latest publishes"):
+        updated(tmp_path, **files(tmp_path, [NEW], ["i1"]))
+    bundle = str(write_bundle(tmp_path / "bundle", parts).folder)
+    done = updated(tmp_path, bundle=bundle, **files(tmp_path, [NEW], ["i1"]), compact=True)
+    assert done.version.number == 2
+    again = updated(tmp_path, bundle=bundle, **files(tmp_path, [NEW], ["i2"]))
+    assert again.version.number == 2, "the current version was made from it"
+    other = write_bundle(tmp_path / "other", replace(parts, measured={"x": 1.0}))
+    assert updated(tmp_path, bundle=str(other.folder), **files(tmp_path, [NEW], ["i2"])).version.number == 3
+
+
+def table(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("id,title,genres\nx,t,a\n", r"new\.csv has no column 'year': the item tower takes title, genres, year"),
+        ("id,title,genres,yaer,year\nx,t,a,1,1\n", r"no column 'yaer'.*did you mean 'year'"),
+        ("id,title,genres,year\nx,t,a,1\nx,u,a,1\ny,t,a,1\ny,t,a,1\n", r"2 ids occur more than once, the first is 'x'"),
+        ("id,title,genres,year\n,t,a,1\n", r"new\.csv, row 1: there is no id"),
+        ("id,title,genres,year\nx,t,a,1\ny,t,a,soon\n", r"row 2 \(id 'y'\): column 'year' holds .*'soon'"),
+        ("id,title,genres,year\n", r"new\.csv has no rows"),
+        ("", r"new\.csv is empty"),
+        ("name,title,genres,year\nx,t,a,1\n", r"no column 'id'.*name the column that holds ids with id=COLUMN"),
+        ("id,title,genres,year\ni5,t,a,1\n", r"1 ids are in .*the first is 'i5': write an item or delete it"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path, registry: Registry, text: str, told: str) -> None:
+    (tmp_path / "ids.txt").write_text("i5\n")
+    with pytest.raises(DataError, match=told):
+        updated(tmp_path, items=table(tmp_path / "new.csv", text), delete=str(tmp_path / "ids.txt"))
+    assert ChangeLog(registry.changes).last == 0
+
+
+def test_files_that_are_not_there_or_hold_nothing(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(DataError, match=r"delete=.*there is no such file"):
+        updated(tmp_path, delete=str(tmp_path / "ids.txt"))
+    with pytest.raises(DataError, match="is empty"):
+        updated(tmp_path, delete=table(tmp_path / "ids.txt", "\n"))
+    with pytest.raises(DataError, match=r"unknown format; the file's name must end in one of \.parquet"):
+        updated(tmp_path, items=table(tmp_path / "new.xlsx", "x"))
+    with pytest.raises(ConfigError, match="needs something to do"):
+        updated(tmp_path)
+    with pytest.raises(ConfigError, match="bridge=true needs model=BUNDLE"):
+        updated(tmp_path, compact=True, bridge=True)
+    assert ChangeLog(registry.changes).last == 0
+
+
+def test_texts_of_a_table_become_what_the_catalogue_holds(tmp_path: Path, registry: Registry) -> None:
+    text = "film,title,genres,year,poster\n7,about war,a|c,1987,\n8,,,,\n"
+    updated(tmp_path, items=table(tmp_path / "new.csv", text), id="film", delete=table(tmp_path / "gone.csv", "film\ni1\n"))
+    rows = [dict(row) for row in ChangeLog(registry.changes).read(1)[0].items]
+    assert rows[0] == {"id": "7", "title": "about war", "genres": ["a", "c"], "year": 1987, "poster": None}
+    assert rows[1]["id"] == "8"
+    assert (rows[1]["genres"] or [], rows[1]["year"]) == ([], None)
+
+
+def test_the_command_says_what_it_did(
+    tmp_path: Path, parts: Parts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_bundle(tmp_path / "a bundle, (mine)", parts).folder
+    given = files(tmp_path, [NEW, AGAIN], ["i1", "nobody"])
+    words = ["update", f"bundle={folder}", f"items={given['items']}", f"delete={given['delete']}", f"outputs={tmp_path / 'outputs'}"]
+    monkeypatch.setattr(sys, "argv", ["tt-hydra", *words])
+    assert cli.status(words) == 0
+    told = capsys.readouterr().out
+    assert "wrote 2 items, deleted 1; 1 unknown ids were to be deleted, the first is 'nobody'; change 2 of" in told
+    assert "version 1, 40 items in its index" in told
+    more = ["update", "compact=true", "gate.quality=1", "gate.latency=1000", f"outputs={tmp_path / 'outputs'}"]
+    assert cli.status(more) == 0
+    assert "version 2, 40 items in its index, built anew: asked for" in capsys.readouterr().out
+    bundle = Bundle.load(Registry(tmp_path / "outputs" / "registry").version(2).folder)
+    assert bundle.items("id")["id"].to_list()[-2:] == ["new", "i3"]
+    assert cli.status(["update", f"outputs={tmp_path / 'outputs'}"]) == 2
+    assert "needs something to do" in capsys.readouterr().err
