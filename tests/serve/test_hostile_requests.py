@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import socket
 
 import pytest
 from services import TOKEN, registry_of, running
+
+from tt_hydra.serve.settings import ServeOptions
 
 KNOWN = {"queries": [{"id": "1"}]}
 
@@ -148,6 +151,29 @@ def test_headers_that_contradict_themselves(answer, headers):
 def test_a_body_that_breaks_off_is_no_failure_of_the_service(answer):
     sent = b'POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"queries'
     assert answer(sent, is_cut=True)[0] in {0, 400}
+
+
+def test_a_body_that_does_not_come_is_the_clients_fault(bundle, tmp_path):
+    sent = b'POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"queries'
+    with running(registry_of(tmp_path / "registry", [bundle]), ServeOptions(timeout_s=0.3)) as (client, _):
+        with socket.create_connection((client.base_url.host, client.base_url.port), timeout=20) as connection:
+            connection.sendall(sent)
+            status, text = received(connection)
+        assert (status, "did not come in time" in text) == (408, True)
+        assert client.post("/v1/search", json=KNOWN).status_code == 200
+
+
+def test_every_refusal_is_described(service):
+    """Without the model that FastAPI supposes for 422."""
+    description = service.get("/openapi.json").json()
+    schemas = description["components"]["schemas"]
+    assert schemas["ErrorAnswer"]["properties"].keys() == {"error"}
+    used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(description)))
+    assert used <= schemas.keys()
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            assert {"4XX", "5XX"} <= operation["responses"].keys()
+            assert "422" not in operation["responses"]
 
 
 def test_a_body_of_chunks_is_counted_as_it_comes(answer):

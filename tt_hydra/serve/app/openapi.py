@@ -13,7 +13,11 @@ import tt_hydra
 from tt_hydra.serve.app import models
 
 TEMPLATE = "#/components/schemas/{model}"
-BODIES: tuple[type[BaseModel], ...] = (models.SearchBody, models.EmbedBody, models.UpsertBody, models.DeleteBody)
+BODIES: tuple[type[BaseModel], ...] = (models.SearchBody, models.EmbedBody, models.UpsertBody, models.DeleteBody, models.ErrorAnswer)
+ERRORS = {
+    "4XX": "refused: with the reason, and the field that it is about",
+    "5XX": "not answered: not ready, too late, or a fault of the service",
+}
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
@@ -33,9 +37,17 @@ def describe(app: FastAPI) -> None:
             made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             for path, operations in made["paths"].items():
                 for method, operation in operations.items():
+                    operation["responses"] = _with_errors(operation["responses"])
                     if method in ("put", "delete") or path.endswith("/activate"):
                         operation["security"] = [{"token": []}]
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = description  # type: ignore[method-assign]  # FastAPI's own way
+
+
+def _with_errors(responses: dict[str, Any]) -> dict[str, Any]:
+    """The answers of a route and those that every route may give, instead of what FastAPI supposes."""
+    content = {"application/json": {"schema": {"$ref": TEMPLATE.format(model=models.ErrorAnswer.__name__)}}}
+    kept = {status: answer for status, answer in responses.items() if status != "422"}
+    return kept | {status: {"description": told, "content": content} for status, told in ERRORS.items()}

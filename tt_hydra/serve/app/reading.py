@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -56,6 +57,8 @@ async def _content(request: Request, limit: int) -> bytes:
             if size > limit:
                 raise too_large
             parts.append(part)
+    except asyncio.CancelledError:  # by the time that the route allows: spent on waiting for the client
+        raise Refused(408, "the body did not come in time: send it at once") from None
     except ClientDisconnect:
         raise Refused(400, "the connection was closed before the body was complete") from None
     return b"".join(parts)
