@@ -17,6 +17,7 @@ from tt_hydra.errors import ConfigError, GateError
 from tt_hydra.index.build import build_index
 from tt_hydra.index.flat import Flat
 from tt_hydra.pipeline import contest
+from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.contest import Contest, Contestant
 from tt_hydra.pipeline.publish import Gate, judge, publish
 from tt_hydra.quantization.binary import Binary
@@ -178,6 +179,19 @@ def test_changes_that_every_kept_version_contains_are_forgotten(registry: Regist
     with pytest.raises(GateError, match=r"contains the changes of the catalogue through 0, .* update model="):
         publish(registry, fresh, WIDE)
     assert log.append([Change(deleted=["i2"])])[0].seq == 2
+
+
+def test_a_version_of_another_registry_is_refused(registry: Registry, parts: Parts, tmp_path: Path, other: Bundle) -> None:
+    foreign = Registry(tmp_path / "foreign")
+    foreign.publish(other)
+    ChangeLog(foreign.changes).append([Change(deleted=["i1"])])
+    compacted = Bundle.load(compact(foreign, WIDE).folder)
+    with pytest.raises(GateError, match=r"was built on a version that .* does not hold"):
+        publish(registry, compacted, WIDE)
+    assert publish(foreign, compacted, WIDE).number == 2
+    empty = Registry(tmp_path / "empty")
+    assert publish(empty, compacted, WIDE).writes_through == 1
+    assert empty.log.append([Change(deleted=["i2"])])[0].seq == 2, "numbers go on behind what the version contains"
 
 
 def test_margins_are_checked() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import ChangeLog
 from tt_hydra.artifact.registry import Registry
 from tt_hydra.artifact.write import Parts, write_bundle
+from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import BundleError, ConfigError, DataError
 from tt_hydra.index.compaction import Compaction
 from tt_hydra.pipeline import contest
@@ -156,6 +158,19 @@ def test_texts_of_a_table_become_what_the_catalogue_holds(tmp_path: Path, regist
     assert rows[0] == {"id": "7", "title": "about war", "genres": ["a", "c"], "year": 1987, "poster": None}
     assert rows[1]["id"] == "8"
     assert (rows[1]["genres"] or [], rows[1]["year"]) == ([], None)
+
+
+def test_ready_made_vectors_are_given_with_the_items(tmp_path: Path, parts: Parts) -> None:
+    shutil.copytree(parts.dataset.folder, tmp_path / "dataset")
+    np.save(tmp_path / "dataset" / "query_vectors.npy", np.ones((12, 16), np.float32))
+    given = replace(parts, model=None, reference=None, dataset=Dataset.load(tmp_path / "dataset"))
+    bundle = str(write_bundle(tmp_path / "bundle", given).folder)
+    rows = [{"id": "new", "vector": [0.5] * 16}]
+    done = updated(tmp_path, bundle=bundle, **files(tmp_path, rows, ["i1"]), compact=True)
+    assert (done.upserted, done.deleted, done.version.number) == (1, 1, 2)
+    np.testing.assert_array_equal(Bundle.load(done.version.folder).item_vectors[-1], np.full(16, 0.5, np.float32))
+    with pytest.raises(DataError, match="has no column 'vector'"):
+        updated(tmp_path, **files(tmp_path, [{"id": "x"}], ["i2"]))
 
 
 def test_the_command_says_what_it_did(

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +30,7 @@ from tt_hydra.pipeline import contest
 from tt_hydra.pipeline import upgrade as module
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.contest import Contestant
-from tt_hydra.pipeline.publish import Gate, publish
+from tt_hydra.pipeline.publish import Gate, ensure, publish
 from tt_hydra.pipeline.stage.reference import asked
 from tt_hydra.pipeline.turn import turn_between
 from tt_hydra.pipeline.upgrade import upgrade
@@ -113,6 +117,10 @@ def test_the_catalogue_as_it_is_is_embedded_by_the_new_model(registry: Registry,
     for query in range(12):
         had = {own[int(row)] for row in other.taken.row(query)} - set(GONE)
         assert {held[int(row)] for row in bundle.taken.row(query)} == had
+
+
+def test_a_bundle_whose_towers_took_over_is_there(registry: Registry, other: Bundle) -> None:
+    assert upgrade(registry, other, OPEN).number == ensure(registry, other, OPEN).number == 2
 
 
 def test_a_published_model_serves_its_own_catalogue_with_the_changes_by_its_own_tower(registry: Registry, other: Bundle) -> None:
@@ -295,3 +303,37 @@ def test_a_map_that_makes_no_sense_is_refused(width: int, dim: int, count: int, 
     source, target, rows = np.ones((100, width), np.float32), np.ones((100, dim), np.float32), np.arange(count)
     with pytest.raises(ConfigError, match=told):
         turn_between(source, target, (rows, rows), metrics)
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.registry import Registry
+from tt_hydra.pipeline import contest
+from tt_hydra.pipeline.publish import Gate
+from tt_hydra.pipeline.upgrade import upgrade
+contest.CALLS = 5
+real, calls = Registry._point, []
+def counted(*arguments):
+    calls.append(1)
+    if len(calls) == {call}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+Registry._point = counted
+upgrade(Registry(Path({folder!r})), Bundle.load({model!r}), Gate(quality=1.0, recall=1.0, latency=1e6), bridge=True)
+"""
+
+
+@pytest.mark.parametrize(("call", "current"), [(1, 1), (2, 2)])
+def test_a_kill_leaves_the_old_version_or_the_bridge(registry: Registry, turned: Bundle, call: int, current: int) -> None:
+    code = KILLED.format(call=call, folder=str(registry.folder), model=str(turned.folder))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert registry.current == current
+    expected = ids(served(registry, 1))
+    assert ids(served(registry, current)) == expected
+    assert upgrade(registry, turned, OPEN, bridge=True).manifest.model_fingerprint == turned.manifest.model_fingerprint
+    for version in registry.versions():
+        Bundle.load(version.folder)

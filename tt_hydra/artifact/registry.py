@@ -29,7 +29,9 @@ VERSIONS, POINTERS, ACTIVE, CURRENT, PREVIOUS = "versions", "pointers", "active"
 WRITES_THROUGH = "writes_through"
 """Condition in a manifest: number of the last change that the bundle's own catalogue contains; absent for 0."""
 MADE_FROM = "made_from"
-"""Condition in a manifest: fingerprints of the manifests of the versions that it was compacted from, one after the other."""
+"""Condition in a manifest: fingerprints of the manifests of the bundles that it was made from, one after the other."""
+BUILT_ON = "built_on"
+"""Condition in a manifest: fingerprint of the manifest of the version that was current when it was built, in the same registry."""
 PATIENCE_SECONDS = 30.0
 """How long another process that writes to the registry is waited for."""
 _PARTIAL = ".partial"
@@ -81,6 +83,11 @@ class Registry:
     def changes(self) -> Path:
         """Folder of the log of changes."""
         return self.folder / CHANGES
+
+    @property
+    def log(self) -> ChangeLog:
+        """The log of changes; numbers go on behind those that a version contains, should the files be gone."""
+        return ChangeLog(self.changes, max((version.writes_through for version in self.versions()), default=0))
 
     def version(self, number: int) -> Version:
         """One version.
@@ -154,7 +161,7 @@ class Registry:
                 remove_tree(version.folder)
             through = min((version.writes_through for version in self.versions()), default=0)
             if through:
-                ChangeLog(self.changes).prune(through)
+                self.log.prune(through)
         return [version.number for version in old]
 
     def _clean(self) -> None:

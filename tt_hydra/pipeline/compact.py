@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from tt_hydra.artifact.bridge import BRIDGE
-from tt_hydra.artifact.registry import MADE_FROM, Registry, Version
+from tt_hydra.artifact.registry import BUILT_ON, MADE_FROM, Registry, Version
 from tt_hydra.errors import BundleError
 from tt_hydra.pipeline.contest import Contestant
 from tt_hydra.pipeline.publish import Gate, missing, publish
@@ -58,8 +58,10 @@ def compact(registry: Registry, gate: Gate | None = None, *, force: bool = False
             return version
         running = Contestant.load(version.folder, changes, allow)
         now = Now.of(running)
-        lineage = [*version.manifest.conditions.get(MADE_FROM, ()), version.manifest.fingerprint][-LINEAGE:]
-        bundle = build(folder / "bundle", running.retriever, now, Purpose(running.bundle.questions, {MADE_FROM: lineage}), allow)
+        own = version.manifest.fingerprint
+        lineage = [*version.manifest.conditions.get(MADE_FROM, ()), own][-LINEAGE:]
+        purpose = Purpose(running.bundle.questions, {MADE_FROM: lineage, BUILT_ON: own})
+        bundle = build(folder / "bundle", running.retriever, now, purpose, allow)
         compacted = publish(registry, bundle, gate or Gate(), instead_of=number, force=force, allow=allow)
     logger.info("version %d contains the changes through %d, %d items", compacted.number, now.through, len(now.raw))
     return compacted

@@ -91,6 +91,8 @@ def export(settings: ExportSettings) -> Exported:
     write = _write_graphs if settings.format == "onnx" else _write_model
     with _unfinished(output) as unfinished:
         retriever = Retriever.load(folder, verify=settings.verify, allow=settings.allow_targets)
+        if retriever.bundle.bridge is not None:
+            raise BundleError(f"{folder} bridges two models: export the bundle of either of them")
         towers = write(unfinished, retriever, settings)
         publish(unfinished, output)
     return Exported(output, towers)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tt_hydra.artifact.bundle import Bundle
-from tt_hydra.artifact.changes import Change, ChangeLog
-from tt_hydra.artifact.registry import MADE_FROM, WRITES_THROUGH, Registry, Version
+from tt_hydra.artifact.changes import Change
+from tt_hydra.artifact.registry import BUILT_ON, MADE_FROM, WRITES_THROUGH, Registry, Version
 from tt_hydra.errors import BundleError, ConfigError, GateError
 from tt_hydra.pipeline.contest import LATENCY, QUALITY, RECALL, Contest, Contestant
 
@@ -128,7 +128,7 @@ def publish(
 
 
 def ensure(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = False, allow: Sequence[str] = ()) -> Version:
-    """The current version, if it is this bundle or was made from it by compaction; otherwise the bundle is published.
+    """The current version, if it is this bundle or was made from it by compaction or an upgrade; otherwise the bundle is published.
 
     Raises:
         GateError: as `publish`.
@@ -173,15 +173,28 @@ def missing(registry: Registry, bundle: Bundle | Version) -> list[Change]:
         GateError: the log no longer holds all of them.
     """
     through = int(bundle.manifest.conditions.get(WRITES_THROUGH, 0))
-    log = ChangeLog(registry.changes)
+    if through and isinstance(bundle, Bundle):
+        _check_registry(registry, bundle)
     try:
-        return log.read(through)
+        return registry.log.read(through)
     except BundleError as error:
         raise GateError(
             f"{bundle.folder} contains the changes of the catalogue through {through}, and those behind it cannot be read ({error}). Where "
             f"they are in later versions only, `python -m tt_hydra update model={bundle.folder}` takes its towers and embeds the catalogue "
             "as it is now"
         ) from error
+
+
+def _check_registry(registry: Registry, bundle: Bundle) -> None:
+    """Raises GateError for a bundle that contains changes of another registry's log, whose numbers mean nothing here."""
+    versions = registry.versions()
+    known = {version.manifest.fingerprint for version in versions}
+    if versions and known.isdisjoint({bundle.manifest.fingerprint, bundle.manifest.conditions.get(BUILT_ON)}):
+        raise GateError(
+            f"{bundle.folder} was built on a version that {registry.folder} does not hold, and contains changes of that catalogue: their "
+            f"numbers mean nothing here. `python -m tt_hydra update model={bundle.folder}` takes its towers and embeds the catalogue as "
+            "it is now; an empty registry takes it whole"
+        )
 
 
 def _verdict(contest: Contest, current: int, gate: Gate) -> Verdict:

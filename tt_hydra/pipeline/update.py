@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from tt_hydra.artifact.bridge import BRIDGE
 from tt_hydra.artifact.bundle import Bundle
-from tt_hydra.artifact.changes import Change, ChangeLog
+from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.registry import REGISTRY, Registry, Version
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.contracts import Health
@@ -119,7 +120,7 @@ def update(settings: UpdateSettings) -> Updated:
         done = replace(done, version=version, reason=f"the catalogue as it is now, embedded by {settings.model}")
     elif (reason := _due(registry, version, settings)) is not None:
         done = replace(done, version=compact(registry, settings.gate, force=settings.force, allow=allow), reason=reason)
-    return replace(done, sequence=ChangeLog(registry.changes).last)
+    return replace(done, sequence=registry.log.last)
 
 
 def _current(registry: Registry, settings: UpdateSettings) -> Version:
@@ -141,7 +142,7 @@ def _write(registry: Registry, version: Version, settings: UpdateSettings, done:
     gone = [each for each in writing.deleted if each in known]
     changes = ([Change(deleted=gone)] if gone else []) + changes
     if changes:
-        ChangeLog(registry.changes).append(changes)
+        registry.log.append(changes)
     return replace(done, upserted=len(writing.rows), deleted=len(gone), unknown=tuple(unknown))
 
 
@@ -156,10 +157,11 @@ def _changes(served: Served, writing: Writing) -> list[Change]:
 
 
 def _due(registry: Registry, version: Version, settings: UpdateSettings) -> str | None:
-    pending = missing(registry, version)
     if settings.compact:
         return "asked for"
-    _, health = standing(Bundle(version.folder, version.manifest), pending)
+    if BRIDGE in version.manifest.conditions:
+        return None
+    _, health = standing(Bundle(version.folder, version.manifest), missing(registry, version))
     return due(health, settings.compaction)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from tt_hydra.artifact.bridge import BRIDGE, write_bridge
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change
-from tt_hydra.artifact.registry import Registry, Version
+from tt_hydra.artifact.registry import BUILT_ON, MADE_FROM, Registry, Version
 from tt_hydra.artifact.renew import complete, signed
 from tt_hydra.contracts import BoolArray, IntArray
 from tt_hydra.errors import BundleError, ConfigError, DataError, GateError
@@ -68,7 +68,8 @@ def upgrade(
         if bridge and not crossed:
             place = _bridge(registry, running, model, folder / "bridge", options) or number
         retriever = Retriever.load(model.folder, allow=allow)
-        bundle = build(folder / "bundle", retriever, embedded(retriever, Now.of(running)), Purpose(model.questions), allow)
+        purpose = Purpose(model.questions, {BUILT_ON: version.manifest.fingerprint, MADE_FROM: [model.manifest.fingerprint]})
+        bundle = build(folder / "bundle", retriever, embedded(retriever, Now.of(running)), purpose, allow)
         against = registry.previous if crossed else number
         return publish(registry, bundle, gate, instead_of=place, against=against, force=force, allow=allow)
 
@@ -138,7 +139,7 @@ def _bridge(registry: Registry, running: Contestant, model: Bundle, folder: Path
     taken = moved(model.taken, model.items("id")["id"], old.items("id")["id"])
     write_bridge(folder, model, old, turn, taken)
     names = {"query": model.manifest.model_fingerprint, "item": old.manifest.model_fingerprint}
-    conditions = {**old.manifest.conditions, BRIDGE: names}
+    conditions = {**old.manifest.conditions, BRIDGE: names, BUILT_ON: old.manifest.fingerprint}
     draft = signed(folder, old.manifest, conditions)
     bundle = _measured(draft, running, model, missing(registry, draft), options.allow)
     try:
