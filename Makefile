@@ -7,7 +7,7 @@ ARGS ?=
 , := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-peers run sweep lint format test test-slow test-browser bench build clean
+.PHONY: help setup setup-peers run sweep serve lint format test test-slow test-browser bench build clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ run: $(READY) ## MovieLens-100K, start to finish; ARGS='tower=bert index=hnsw' c
 
 sweep: $(READY) ## every pair of index and quantization over one training; ARGS=... for another grid
 	$(BIN)/python -m tt_hydra --multirun $(or $(ARGS),index=flat$(,)ivf$(,)hnsw quantization=none$(,)fp16$(,)int8$(,)pq)
+
+serve: $(READY) ## the newest run's bundle over HTTP with a page; ARGS='serve.port=8080' changes any key
+	$(BIN)/python -m tt_hydra serve $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .

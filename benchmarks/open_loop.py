@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+CORES = sorted(os.sched_getaffinity(0))
 END = b"\r\n\r\n"
 PATIENCE_SECONDS = 20.0
 SPARE = 16
 """Connections that are open before the first request of a paced load."""
 
 
-def pin(core: int) -> None:
-    """This process runs on one core, where there are several."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[core % len(cores)]})
+def pin(core: int, process: int = 0) -> None:
+    """A process, this one if none is named, runs on one of the cores, where there are several."""
+    os.sched_setaffinity(process, {CORES[core % len(CORES)]})
 
 
 def request(method: str, path: str, body: bytes = b"") -> bytes:

@@ -76,7 +76,33 @@ def text_bundle() -> Path:
     return run_ours("serving_text", ["data=pairs", f"data.path={folder}/pairs.jsonl", *more]) / "bundle"
 
 
-VOCABULARY = "what how is the best way to find a film about sea war history market price health water city music school river code".split()
+VOCABULARY = tuple(
+    [
+        "what",
+        "how",
+        "is",
+        "the",
+        "best",
+        "way",
+        "to",
+        "find",
+        "a",
+        "film",
+        "about",
+        "sea",
+        "war",
+        "history",
+        "market",
+        "price",
+        "health",
+        "water",
+        "city",
+        "music",
+        "school",
+        "river",
+        "code",
+    ]
+)
 
 
 def sentence(random: np.random.Generator, words: int) -> str:
@@ -91,8 +117,9 @@ def service(bundle: Path, *overrides: str) -> Iterator[int]:
     environment = {**os.environ, "TT_HYDRA_OUTPUTS": str(root), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "tt_hydra", "serve", *words],
-        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment, preexec_fn=lambda: pin(SERVICE_CORE),
+        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
     )  # fmt: skip
+    pin(SERVICE_CORE, process.pid)
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
@@ -111,8 +138,8 @@ class InProcess:
         self._process = subprocess.Popen(
             [sys.executable, __file__, "--in-process", str(bundle)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            preexec_fn=lambda: pin(SERVICE_CORE),
         )  # fmt: skip
+        pin(SERVICE_CORE, self._process.pid)
 
     def ask(self, **order: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -135,7 +162,9 @@ def in_process(bundle: Path) -> None:
     from tt_hydra.serve.query import Query  # noqa: PLC0415
     from tt_hydra.serve.settings import ServeOptions  # noqa: PLC0415
 
-    served = load(Version(1, bundle, Bundle.load(bundle, verify=False).manifest), ServeOptions(), outputs() / "benchmarks" / "serving_graphs")
+    served = load(
+        Version(1, bundle, Bundle.load(bundle, verify=False).manifest), ServeOptions(), outputs() / "benchmarks" / "serving_graphs"
+    )
     params, index = served.version.manifest.search_params, served.retriever.index
     queries = [Query(**each) for each in asked(4096)]
 
@@ -253,7 +282,9 @@ def _show(found: dict[str, float], runtime: str) -> None:
     for name, key in (("floor", "floor/"), ("service", "ours/")):
         rows.append([name, *(f"{found[f'{key}{share}_ms']:.3f}" for share in ("p50", "p95", "p99"))])
     rows.append(["service / floor", *(f"{found[f'ratio/{share}_over_floor']:.2f}" for share in ("p50", "p95", "p99"))])
-    title = f"Milliseconds at {found['ours/rate']:.0f} queries a second, half of saturation; batching delay {DELAY_MS} ms; tower in {runtime}"
+    title = (
+        f"Milliseconds at {found['ours/rate']:.0f} queries a second, half of saturation; batching delay {DELAY_MS} ms; tower in {runtime}"
+    )
     table(title, ["", "p50", "p95", "p99"], rows)
     shares = [[name, f"{found[f'share/{name}']:.0%}"] for name in ("tower", "search", "merge", "http")]
     table("Where the time of an answer goes", ["phase", "share"], shares)

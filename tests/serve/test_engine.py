@@ -85,7 +85,11 @@ def test_requests_answered_together_are_answered_as_alone(engine: Engine) -> Non
 
 
 def test_one_request_with_a_mistake_does_not_touch_the_others(engine: Engine) -> None:
-    asks = [Ask(queries=[Query(query_id="1")]), Ask(queries=[Query(query_id="1"), Query(query_id="nobody")]), Ask(queries=[Query(query_id="2")])]
+    asks = [
+        Ask(queries=[Query(query_id="1")]),
+        Ask(queries=[Query(query_id="1"), Query(query_id="nobody")]),
+        Ask(queries=[Query(query_id="2")]),
+    ]
     first, wrong, last = engine.answer(asks)
     assert isinstance(wrong, DataError)
     assert wrong.place == "queries.1"  # type: ignore[attr-defined]
@@ -128,7 +132,8 @@ def test_filters_see_items_that_are_added_and_replaced(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [{"yaer": 3}, {"year": "new"}, {"year": {"near": 3}}, {"genres": {"gte": "a"}}, {"year": {"gte": [1]}}, {"year": {}}, {"title": True}]
+    "rule",
+    [{"yaer": 3}, {"year": "new"}, {"year": {"near": 3}}, {"genres": {"gte": "a"}}, {"year": {"gte": [1]}}, {"year": {}}, {"title": True}],
 )
 def test_a_filter_that_makes_no_sense_is_refused(engine: Engine, rule: dict[str, object]) -> None:
     with pytest.raises(DataError, match="filter"):
@@ -337,7 +342,9 @@ def test_upkeep_builds_anew_when_it_is_due(registry: Registry) -> None:
         registry.activate(2)
         built.set()
 
-    engine.start(Upkeep(due=lambda health: "two are dead" if health.dead >= 2 and not built.is_set() else None, compact=compact, every_s=0.01))
+    engine.start(
+        Upkeep(due=lambda health: "two are dead" if health.dead >= 2 and not built.is_set() else None, compact=compact, every_s=0.01)
+    )
     engine.delete(["i1"])
     assert not built.wait(0.1)
     engine.delete(["i2"])

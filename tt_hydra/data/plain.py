@@ -19,6 +19,8 @@ from tt_hydra.data.encoders import Bucketed, Encoder, Multi, Numeric, Text, Time
 from tt_hydra.errors import DataError
 
 INT64 = 2**63
+LARGEST = 3.4e38
+"""Of the numbers that towers compute with."""
 
 
 def plain(encoder: Encoder, value: Any) -> Any:
@@ -99,8 +101,8 @@ def _number(name: str, value: Any) -> float | None:
         if value == "":
             return None
         raise DataError(f"feature {name!r} is a number, got {_shown(value)}") from None
-    if not math.isfinite(number):
-        raise DataError(f"feature {name!r} is a finite number, got {_shown(value)}")
+    if not abs(number) <= LARGEST:
+        raise DataError(f"feature {name!r} is a finite number of 32 bits, got {_shown(value)}")
     return number
 
 

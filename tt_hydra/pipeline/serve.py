@@ -12,6 +12,10 @@ from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.registry import REGISTRY, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.errors import BundleError, ConfigError
+from tt_hydra.index.compaction import Compaction, due
+from tt_hydra.pipeline.compact import compact
+from tt_hydra.pipeline.publish import Gate, ensure
+from tt_hydra.serve.engine import Engine, Upkeep
 from tt_hydra.serve.settings import ServeOptions
 
 PACKAGES = ("fastapi", "orjson", "prometheus_client", "uvicorn")
@@ -26,12 +30,18 @@ class ServeSettings:
         bundle: a bundle's or a run's folder, or ``latest``: published to the registry if it is not there, and made current;
             ``current`` serves what the registry says.
         serve: address, threads, times, limits.
+        compaction: when the catalogue is built anew in the background.
+        gate: by how much a version may be worse than the one whose place it takes.
+        force: publish the bundle however much worse it is.
         outputs: root of the registry and of the runs.
         allow_targets: module prefixes of components of your own that the bundle may name.
     """
 
     bundle: str = "latest"
     serve: ServeOptions = field(default_factory=ServeOptions)
+    compaction: Compaction = field(default_factory=Compaction)
+    gate: Gate = field(default_factory=Gate)
+    force: bool = False
     outputs: Path
     allow_targets: tuple[str, ...] = ()
 
@@ -46,11 +56,11 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
     Raises:
         ConfigError: the address is taken, a package is missing, or reads ask for a token that is not set.
         BundleError: the bundle is missing, incomplete or damaged.
+        GateError: it is worse than the version that is current.
     """
     _require_packages()
     from tt_hydra.serve.app.server import bound, run  # noqa: PLC0415
     from tt_hydra.serve.app.service import TOKEN, Service  # noqa: PLC0415
-    from tt_hydra.serve.engine import Engine  # noqa: PLC0415
 
     token = os.environ.get(TOKEN) or None
     if settings.serve.read_token and token is None:
@@ -60,7 +70,17 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
     with at:
         _publish(registry, settings)
         engine = Engine(registry, settings.serve, allow=settings.allow_targets)
-        run(Service(engine, token), at, told)
+        run(Service(engine, token), at, told, _upkeep(registry, settings))
+
+
+def _upkeep(registry: Registry, settings: ServeSettings) -> Upkeep | None:
+    if not settings.serve.upkeep_s:
+        return None
+    return Upkeep(
+        due=lambda health: due(health, settings.compaction),
+        compact=lambda: compact(registry, settings.gate, allow=settings.allow_targets),
+        every_s=settings.serve.upkeep_s,
+    )
 
 
 def _require_packages() -> None:
@@ -74,4 +94,5 @@ def _publish(registry: Registry, settings: ServeSettings) -> None:
         if registry.current is None:
             raise BundleError(f"{registry.folder} has no current version: serve bundle=latest, or a bundle's folder")
         return
-    registry.publish(Bundle.load(resolve_bundle(settings.bundle, settings.outputs)))
+    bundle = Bundle.load(resolve_bundle(settings.bundle, settings.outputs))
+    ensure(registry, bundle, settings.gate, force=settings.force, allow=settings.allow_targets)

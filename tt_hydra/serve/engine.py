@@ -18,7 +18,7 @@ from tt_hydra.serve.asking import Answer, Ask, Mark
 from tt_hydra.serve.catalogue import ID, VECTOR
 from tt_hydra.serve.load import load, warm
 from tt_hydra.serve.query import Query
-from tt_hydra.serve.served import WRITES_THROUGH, Served
+from tt_hydra.serve.served import Served
 from tt_hydra.serve.settings import ServeOptions
 from tt_hydra.serve.tower import GRAPHS
 from tt_hydra.serve.writes import Commits
@@ -34,11 +34,13 @@ class Upkeep:
         due: the reason why a catalogue in this state should be built anew, or None.
         compact: builds it anew as another version and makes that current.
         every_s: seconds between two looks.
+        patience_s: after it failed.
     """
 
     due: Callable[[Health], str | None]
     compact: Callable[[], object]
     every_s: float = 5.0
+    patience_s: float = 600.0
 
 
 class Engine:
@@ -65,7 +67,7 @@ class Engine:
         self._threads: list[threading.Thread] = []
         if registry.current is None:
             raise BundleError(f"{registry.folder} has no current version: publish a bundle, `python -m tt_hydra versions publish=latest`")
-        contained = max(int(each.manifest.conditions.get(WRITES_THROUGH, 0)) for each in registry.versions())
+        contained = max(each.writes_through for each in registry.versions())
         self._log = ChangeLog(registry.folder / CHANGES, contained)
         self.served = self._loaded(registry.current)
         self._announce()
@@ -201,13 +203,14 @@ class Engine:
         reason = upkeep.due(self.served.state.snapshot.health)
         if reason is not None:
             logger.info("building the catalogue anew: %s", reason)
-            upkeep.compact()
+            try:
+                upkeep.compact()
+            except Exception as error:
+                logger.error("the catalogue was not built anew, version %d stays: %s", self.served.version.number, error)
+                self._ending.wait(upkeep.patience_s)
 
     def _loaded(self, number: int) -> Served:
-        known = {each.number: each for each in self.registry.versions()}
-        if number not in known:
-            raise BundleError(f"{self.registry.folder} has no version {number}; it has {', '.join(map(str, known)) or 'none'}")
-        served = load(known[number], self.options, self.registry.folder / GRAPHS, self._allow)
+        served = load(self.registry.version(number), self.options, self.registry.folder / GRAPHS, self._allow)
         refused = self._catch_up(served)
         if refused:
             raise BundleError(f"version {number} cannot embed {len(refused)} of the items written since, the first is {refused[0]!r}")

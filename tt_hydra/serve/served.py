@@ -25,8 +25,8 @@ from tt_hydra.serve.query import Query
 from tt_hydra.serve.retriever import Retriever
 from tt_hydra.serve.tower import QueryTower
 
-WRITES_THROUGH = "writes_through"
-"""Condition in a manifest: the last change of the catalogue that the bundle itself contains."""
+SOURCES = ("queries.", "query_vectors", "items/", "item_text", "item_tokens", "bridge/")
+"""Files of a bundle that the vector of a query depends on, besides the model's."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,27 +75,18 @@ class Served:
         self.items = Items(retriever)
         self.masks = Masks(self.items)
         self._live = LiveIndex(retriever.index, bundle.item_vectors)
-        sources = [
-            name
-            for name in sorted(bundle.manifest.files)
-            if name.startswith(("queries.", "query_vectors", "items/", "item_text", "item_tokens"))
-        ]
+        sources = [name for name in sorted(bundle.manifest.files) if name.startswith(SOURCES)]
         self.origin = json.dumps([self.model, [bundle.manifest.files[name]["sha256"] for name in sources]])
         featurizer = bundle.featurizer
         encoders = (*featurizer.queries, *featurizer.context)
         self._closed = {each.name: frozenset(each.vocabulary) for each in encoders if hasattr(each, "vocabulary")}
         self.moving = threading.Lock()
-        self.state = State(self._live.snapshot, self._mark(self.writes_through))
+        self.state = State(self._live.snapshot, self._mark(version.writes_through))
 
     @property
     def model(self) -> str:
         """Fingerprint of its towers."""
         return self.version.manifest.model_fingerprint
-
-    @property
-    def writes_through(self) -> int:
-        """The last change that its bundle contains."""
-        return int(self.version.manifest.conditions.get(WRITES_THROUGH, 0))
 
     @property
     def has_towers(self) -> bool:

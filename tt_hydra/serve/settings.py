@@ -64,6 +64,7 @@ class ServeOptions:
         drain_s: after SIGTERM: how long requests that are being answered may take to the end.
         quiet_s: after SIGTERM: how long new requests are still answered while ``/readyz`` says no, for a load balancer to see it.
         poll_s: how often the registry is looked at for another version and for changes by other processes.
+        upkeep_s: how often it is asked whether the catalogue should be built anew; 0 leaves that to ``update``.
         limits: the largest request.
     """
 
@@ -81,6 +82,7 @@ class ServeOptions:
     drain_s: float = 10.0
     quiet_s: float = 0.0
     poll_s: float = 0.25
+    upkeep_s: float = 10.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class ServeOptions:
         for name in ("threads", "workers", "batch_size", "max_waiting"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"serve.{name}={getattr(self, name)}: at least 1 is needed")
-        for name in ("batch_delay_ms", "cached_queries", "drain_s", "quiet_s"):
+        for name in ("batch_delay_ms", "cached_queries", "drain_s", "quiet_s", "upkeep_s"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"serve.{name}={getattr(self, name)}: 0 or more")
         for name in ("timeout_s", "poll_s"):

@@ -101,6 +101,8 @@ def _onnx_tower(retriever: Retriever, threads: int, graphs: Path) -> QueryTower:
         raise ConfigError(
             f"serve.runtime=onnx: the vectors of this bundle were computed in {manifest.precision}, a graph computes in 32 bits"
         )
+    if retriever.bundle.bridge is not None:
+        raise ConfigError("serve.runtime=onnx: the query tower behind a bridge runs in torch until its own index is built")
     require_packages()
     path = graphs / f"{manifest.model_fingerprint}-{fingerprint({name: version(name) for name in (*PACKAGES, 'torch')})[:8]}.onnx"
     if not path.is_file():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tt_hydra.data.plain import LARGEST
 from tt_hydra.serve.app.errors import Refused
 from tt_hydra.serve.app.models import QueryBody, SearchBody
 from tt_hydra.serve.app.reading import at_most
@@ -35,9 +36,9 @@ def _query(body: QueryBody, limits: Limits, dim: int, place: str) -> Query:
             raise Refused(422, "a vector stands for itself: leave text, id, features and context out", f"{place}.vector")
         if len(body.vector) != dim:
             raise Refused(422, f"{len(body.vector)} numbers are given, vectors of this model have {dim}", f"{place}.vector")
-        vector = np.array(body.vector, np.float32)
-        if not np.isfinite(vector).all():
+        if max(map(abs, body.vector)) > LARGEST:
             raise Refused(422, "numbers this large do not fit 32 bits", f"{place}.vector")
+        vector = np.array(body.vector, np.float32)
     return Query(
         text=body.text,
         query_id=None if body.id is None else str(body.id),

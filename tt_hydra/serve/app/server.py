@@ -14,7 +14,9 @@ import uvicorn
 
 from tt_hydra.errors import ConfigError
 from tt_hydra.serve.app.create import create_app
+from tt_hydra.serve.app.protocol import BoundedProtocol
 from tt_hydra.serve.app.service import Service
+from tt_hydra.serve.engine import Upkeep
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
@@ -79,6 +81,7 @@ def configured(service: Service) -> uvicorn.Config:
     """How uvicorn runs a service."""
     return uvicorn.Config(
         create_app(service),
+        http=BoundedProtocol,
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
@@ -91,13 +94,14 @@ def configured(service: Service) -> uvicorn.Config:
     )
 
 
-def run(service: Service, at: socket.socket, told: Callable[[str], None]) -> None:
+def run(service: Service, at: socket.socket, told: Callable[[str], None], upkeep: Upkeep | None = None) -> None:
     """Serves until it is told to end by SIGTERM or Ctrl-C; what is being answered then is answered.
 
     Args:
         service: with its engine loaded; warmed here.
         at: where it listens.
         told: is given the address as soon as requests are welcome.
+        upkeep: what keeps the catalogue in shape meanwhile.
     """
     host, port = at.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -111,7 +115,7 @@ def run(service: Service, at: socket.socket, told: Callable[[str], None]) -> Non
         told(address)
 
     warming = threading.Thread(target=prepare, name="warm-up", daemon=True)
-    service.engine.start()
+    service.engine.start(upkeep)
     warming.start()
     try:
         Server(configured(service), service).run(sockets=[at])

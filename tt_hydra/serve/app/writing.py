@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from tt_hydra.errors import BundleError
 from tt_hydra.serve.app.errors import JSON, Refused
 from tt_hydra.serve.app.models import DeleteAnswer, DeleteBody, ItemAnswer, Marked, UpsertAnswer, UpsertBody
 from tt_hydra.serve.app.openapi import takes
 from tt_hydra.serve.app.reading import at_most, read
 from tt_hydra.serve.app.service import Service
 from tt_hydra.serve.asking import Mark
+
+RETRY = {"Retry-After": "5"}
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 def routes(service: Service) -> APIRouter:
@@ -28,7 +35,7 @@ def routes(service: Service) -> APIRouter:
         async with asyncio.timeout(service.options.timeout_s):
             body = await read(request, UpsertBody, limits)
             at_most(body.items, limits.items, "items")
-            mark = await service.aside(engine.upsert, body.items)
+            mark = await _written(service, engine.upsert, body.items)
         return _answer(mark, upserted=len(body.items), sequence=mark.sequence)
 
     @router.delete("/v1/items", responses={200: {"model": DeleteAnswer}}, **takes(DeleteBody))
@@ -39,7 +46,7 @@ def routes(service: Service) -> APIRouter:
             body = await read(request, DeleteBody, limits)
             at_most(body.ids, limits.ids, "ids")
             identifiers = list(dict.fromkeys(map(str, body.ids)))
-            mark, unknown = await service.aside(engine.delete, identifiers)
+            mark, unknown = await _written(service, engine.delete, identifiers)
         return _answer(mark, deleted=len(identifiers) - len(unknown), unknown=unknown, sequence=mark.sequence)
 
     @router.get("/v1/items/{identifier:path}", responses={200: {"model": ItemAnswer}}, tags=["search"])
@@ -58,6 +65,14 @@ def routes(service: Service) -> APIRouter:
         return _answer(await service.aside(engine.activate, number))
 
     return router
+
+
+async def _written(service: Service, write: Callable[..., T], given: Sequence[Any]) -> T:
+    try:
+        return await service.aside(write, given)
+    except (BundleError, OSError) as error:
+        logger.error("a write failed: %s", error)
+        raise Refused(503, "the catalogue cannot be written now, and nothing was: the service's log says why", None, RETRY) from error
 
 
 def _answer(mark: Mark, **more: Any) -> Response:

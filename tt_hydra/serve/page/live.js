@@ -95,11 +95,14 @@ function recall({ recall: now }, width) {
 }
 
 function drift({ drift: now = {} }, width) {
-  const rows = Object.entries(now).filter(([, test]) => test?.threshold > 0 && Number.isFinite(test.statistic))
-    .map(([name, test]) => ({ name, ratio: test.statistic / test.threshold, alarm: Boolean(test.alarm) }));
-  if (!rows.length) return card("Drift", "Too little was seen yet, or this version holds no reference.");
+  const kinds = Object.entries(now).filter(([, kind]) => kind);
+  const rows = kinds.filter(([, { statistic, threshold }]) => threshold > 0 && Number.isFinite(statistic))
+    .map(([name, { statistic, threshold, alarm }]) => ({ name, ratio: statistic / threshold, alarm: Boolean(alarm) }));
+  const waiting = kinds.filter(([, { statistic }]) => !Number.isFinite(statistic)).map(([name, { seen, needed }]) => `${name}: ${needed ? `${seen} of ${needed} seen` : "no reference"}`);
+  const open = waiting.length ? h("p", { class: "note" }, `Not judged yet: ${waiting.join(", ")}`) : null;
+  if (!rows.length) return card("Drift", "Too little was seen yet, or this version holds no reference.", open);
   const words = rows.map(({ name, ratio }) => `${name} ${figure(ratio, 2)}`).join(", ");
-  return card("Drift", "Distance from the version's reference, as a part of the one that alarms", ratios({ rows, width, told: `Drift beside its threshold: ${words}` }));
+  return card("Drift", "Distance from the version's reference, as a part of the one that alarms", ratios({ rows, width, told: `Drift beside its threshold: ${words}` }), open);
 }
 
 function state({ health = {}, age: ages = {}, unknown, coverage, requests }) {
