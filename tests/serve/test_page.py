@@ -59,6 +59,8 @@ MONITOR = {
     "drift": {
         "queries": {"statistic": 0.02, "threshold": 0.05, "alarm": False},
         "items": {"statistic": 0.08, "threshold": 0.05, "alarm": True},
+        "scores": {"statistic": None, "threshold": 1.0, "alarm": False, "seen": 120, "needed": 500},
+        "unknown": {"statistic": None, "threshold": 1.0, "alarm": False, "seen": 0, "needed": 0},
     },
     "unknown": {"share": 0.012, "reference": 0.01, "alarm": False},
     "age": {"model_s": 90_000, "index_s": 7200, "delta_s": 30},
@@ -412,6 +414,7 @@ class TestLook:
         assert tab.text("#alarm-count") == "1"
         assert "97.1% of the exact results are found, between 95% and 98.5%" in tab.text("#live")
         assert "drift of the items: the new items lie elsewhere" in tab.text("#live")
+        assert "Not judged yet: scores: 120 of 500 seen, unknown: no reference" in tab.text("#live")
         assert tab.run("document.querySelectorAll('rect.over').length") == 1, "the items' drift is over its threshold"
         service.routes["GET /v1/monitor"] = always({**MONITOR, "alarms": []})
         tab.until("document.querySelector('#live .calm')")
