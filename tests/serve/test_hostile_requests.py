@@ -6,10 +6,12 @@ import json
 import logging
 import re
 import socket
+import time
 
 import pytest
 from services import TOKEN, registry_of, running
 
+from tt_hydra.serve.app import protocol
 from tt_hydra.serve.settings import ServeOptions
 
 KNOWN = {"queries": [{"id": "1"}]}
@@ -174,6 +176,27 @@ def test_every_refusal_is_described(service):
         for operation in operations.values():
             assert {"4XX", "5XX"} <= operation["responses"].keys()
             assert "422" not in operation["responses"]
+
+
+@pytest.mark.parametrize(
+    "endless", [b"GET /" + b"a" * 600_000, b"GET / HTTP/1.1\r\nX: " + b"a" * 600_000, b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 100_000]
+)
+def test_a_head_without_an_end_is_not_kept(answer, endless):
+    assert answer(endless)[0] in {400, 431}
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(service, monkeypatch):
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+    whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    for sent, answers in [(b"", [408]), (b"GET /healthz HT", [408]), (whole + b"GET /he", [200, 408]), (whole, [200])]:
+        with socket.create_connection((service.base_url.host, service.base_url.port), timeout=20) as connection:
+            connection.sendall(sent)
+            assert [received(connection)[0] for _ in answers] == answers
+    with socket.create_connection((service.base_url.host, service.base_url.port), timeout=20) as connection:
+        for _ in range(2):  # one that is asked again after a while is not late
+            connection.sendall(whole)
+            assert received(connection)[0] == 200
+            time.sleep(0.4)
 
 
 def test_a_body_of_chunks_is_counted_as_it_comes(answer):
