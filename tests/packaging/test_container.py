@@ -16,6 +16,7 @@ from tt_hydra import cli
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.config.commands import COMMANDS
 from tt_hydra.config.paths import PACKAGE
+from tt_hydra.serve.settings import ServeOptions
 
 ROOT = PACKAGE.parent
 PATH = PACKAGE / "deploy" / "Containerfile"
@@ -90,7 +91,8 @@ def test_its_health_is_the_services_readiness(bundle_folder, tmp_path, is_warm, 
     (port,) = said("EXPOSE")
     assert python == "python"
     assert f"serve.port={port}" in listed(said("ENTRYPOINT")[0])
-    with running(registry_of(tmp_path / "registry", [Bundle.load(bundle_folder)]), is_warm=is_warm) as (client, _):
+    registry = registry_of(tmp_path / "registry", [Bundle.load(bundle_folder)])
+    with running(registry, ServeOptions(runtime="torch"), is_warm=is_warm) as (client, _):
         here = [each.replace(f"127.0.0.1:{port}", str(client.base_url).removeprefix("http://")) for each in command]
         assert here != command
         assert subprocess.run([sys.executable, *here], capture_output=True, check=False).returncode == status

@@ -19,7 +19,7 @@ KNOWN = {"queries": [{"id": "1"}]}
 
 @pytest.fixture(scope="module")
 def service(bundle, tmp_path_factory):
-    with running(registry_of(tmp_path_factory.mktemp("hostile") / "registry", [bundle])) as (client, _):
+    with running(registry_of(tmp_path_factory.mktemp("hostile") / "registry", [bundle]), ServeOptions(runtime="torch")) as (client, _):
         yield client
 
 
@@ -157,7 +157,7 @@ def test_a_body_that_breaks_off_is_no_failure_of_the_service(answer):
 
 def test_a_body_that_does_not_come_is_the_clients_fault(bundle, tmp_path):
     sent = b'POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"queries'
-    with running(registry_of(tmp_path / "registry", [bundle]), ServeOptions(timeout_s=0.3)) as (client, _):
+    with running(registry_of(tmp_path / "registry", [bundle]), ServeOptions(runtime="torch", timeout_s=0.3)) as (client, _):
         with socket.create_connection((client.base_url.host, client.base_url.port), timeout=20) as connection:
             connection.sendall(sent)
             status, text = received(connection)

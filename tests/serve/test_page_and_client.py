@@ -10,6 +10,7 @@ from services import TOKEN, registry_of, running
 from tt_hydra.artifact.write import write_bundle
 from tt_hydra.client import Client
 from tt_hydra.errors import ServiceError
+from tt_hydra.serve.settings import ServeOptions
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def address(parts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("service")
     (folder / "other").mkdir()
     bundles = [write_bundle(folder / "one", parts), write_bundle(folder / "two", make_parts(folder / "other", seed=1))]
-    with running(registry_of(folder / "registry", bundles)) as (client, _):
+    with running(registry_of(folder / "registry", bundles), ServeOptions(runtime="torch")) as (client, _):
         yield str(client.base_url)
 
 
