@@ -9,7 +9,7 @@ from vector_cases import catalogue, questions, recall, similarities
 
 from tt_hydra.errors import IndexSpecError
 from tt_hydra.index.build import build_index
-from tt_hydra.index.graph import reachable, warn_unreachable
+from tt_hydra.index.graph import orphans, reachable, warn_unreachable
 from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.quantization.pq import Pq
@@ -64,3 +64,28 @@ def test_rows_cut_off_from_the_graph_are_noticed_and_still_returned_when_all_are
 def test_values_out_of_range_are_refused(fields: dict[str, int]) -> None:
     with pytest.raises(IndexSpecError, match=f"index.{next(iter(fields))}="):
         Hnsw(**fields)
+
+
+def test_orphans_are_the_rows_that_nobody_links_to() -> None:
+    items = catalogue(2000, spread=1.0)
+    index = build_index(Hnsw(M=8, efConstruction=40), NoQuantization(), items, "dot")._index
+    graph = index.hnsw
+    neighbours, offsets, levels = (faiss.vector_to_array(each).tolist() for each in (graph.neighbors, graph.offsets, graph.levels))
+    linked = {int(graph.entry_point)} | {row for row in range(2000) if levels[row] > 1}
+    for row in range(2000):
+        linked |= set(neighbours[offsets[row] : offsets[row] + graph.nb_neighbors(0)])
+    found = orphans(index)
+    assert set(found.tolist()) == set(range(2000)) - linked
+    assert len(found) > 20, "the premise: items of small norm are nobody's neighbours"
+    assert not set(found.tolist()) & set(reachable(index).tolist())
+
+
+def test_orphans_are_found_where_few_others_are_left() -> None:
+    items, queries = catalogue(12_000, spread=1.0), questions(100)
+    index = build_index(Hnsw(M=8, efConstruction=40, efSearch=24), NoQuantization(), items, "dot")
+    allowed = np.random.default_rng(0).random(12_000) < 0.2
+    truth = np.where(allowed, similarities(queries, items, "dot"), -1e9)
+    linked = np.setdiff1d(np.flatnonzero(allowed), orphans(index._index))
+    ceiling = np.isin(truth.argsort(axis=1)[:, :-11:-1], linked).mean()
+    assert ceiling < 0.95, "the premise: some of the best are orphans"
+    assert recall(index.search(queries, 10, allowed=allowed).rows, truth) >= 0.98

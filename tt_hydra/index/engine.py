@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 
 from tt_hydra.contracts import FloatArray, IntArray
+from tt_hydra.index.graph import orphans
 from tt_hydra.index.mask import Mask
 from tt_hydra.index.structure import core, search_parameters, transformed
 
@@ -26,8 +27,14 @@ WALK_COST = 16
 
 ENOUGH = 0.5
 """Allowed rows that a walk must come by for each candidate that it keeps without a mask."""
+ENOUGH_LISTED = 0.9
+"""Allowed rows that a visit of lists must see for each row that it sees without a mask."""
+NEAR = 4
+"""Lists ranked for each list visited, at first."""
 WIDER = 4
 """How many times as many candidates a walk keeps when it came by too few."""
+BARE = 0.5
+"""Below this share of allowed rows, those that no walk comes by are compared one by one."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,8 @@ class Engine:
         return cls(index, core(index), True)
 
     @cached_property
-    def lists(self) -> tuple[IntArray, int] | None:
-        """The inverted list of each row, and how many there are; None without lists, or with one."""
+    def lists(self) -> tuple[IntArray, IntArray] | None:
+        """The inverted list of each row, and the rows of each list; None without lists, or with one."""
         if not isinstance(self.kernel, faiss.IndexIVF) or self.kernel.nlist == 1:
             return None
         inverted = self.kernel.invlists
@@ -67,7 +74,7 @@ class Engine:
         for number in range(self.kernel.nlist):
             if size := inverted.list_size(number):
                 of_row[faiss.rev_swig_ptr(inverted.get_ids(number), size)] = number
-        return of_row, self.kernel.nlist
+        return of_row, np.bincount(of_row, minlength=self.kernel.nlist)
 
     def search(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask | None) -> Found:
         """``k`` rows for each query, in any order; ``k`` is at most the number of allowed rows.
@@ -91,12 +98,20 @@ class Engine:
             scores[short], rows[short] = self._exhaustive(queries[short], k, values, mask)
         return scores, rows
 
+    @cached_property
+    def orphans(self) -> IntArray:
+        """Rows of a graph that no walk comes by."""
+        return orphans(self.kernel)
+
     def _walked(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask) -> Found:
-        """Walks past rows that are not allowed, and further where most that it came by were not: FAISS itself would end among them."""
+        """Walks past rows that are not allowed, and further where most that it came by were not: FAISS itself would end among them.
+
+        Where few are left, orphans of the graph are among the best more often than when all were there: they are compared one by one.
+        """
         kept = max(values["efSearch"], k)
         width = kept / mask.share
         best = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
-        left = np.arange(len(queries))
+        left, bare = np.arange(len(queries)), np.full(len(queries), mask.share < BARE)
         while len(left) and WALK_COST * width < mask.count:
             wide = math.ceil(width)
             scores, rows = self._plain(queries[left], wide, {**values, "efSearch": wide}, None)
@@ -106,23 +121,24 @@ class Engine:
             best[0][left[enough]] = np.take_along_axis(scores[enough], order, axis=1)
             best[1][left[enough]] = np.take_along_axis(rows[enough], order, axis=1)
             left, width = left[~enough], width * WIDER
+            bare[left] = True
+        bare[left] = False
+        if bare.any() and len(lone := self.orphans[mask.allowed[self.orphans]]):
+            walked = best[0][bare], best[1][bare]
+            best[0][bare], best[1][bare] = merge(walked, self._decoded(queries[bare], k, lone), k)
         return best
 
     def _probed(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask) -> Found:
-        """Visits as many lists as it takes to see as many allowed rows as there are rows in ``nprobe`` lists on average.
-
-        Twice as many where those near the query are almost empty: what is next best then lies in many directions.
-        """
+        """Visits as many lists as it takes to see as many allowed rows as a query sees in ``nprobe`` lists without a mask."""
         assert self.lists is not None
-        list_of, number = self.lists
-        ranked = self.kernel.quantizer.search(transformed(self.index, queries), number)[1]
-        seen = mask.per_list(list_of, number)[ranked].cumsum(axis=1)
-        least = min(values["nprobe"], number)
-        usual = least * self.index.ntotal / number
-        emptied = seen[:, least - 1] < usual * mask.share / 2
-        wanted = np.minimum(np.where(emptied, 2 * usual, usual), mask.count)
-        probes = np.maximum((seen < wanted[:, None]).sum(axis=1) + 1, least)
-        probes = np.minimum(2 ** np.ceil(np.log2(probes)), number).astype(np.int64)
+        of_row, sizes = self.lists
+        least = min(values["nprobe"], len(sizes))
+        near, allowed = transformed(self.index, queries), mask.per_list(of_row, len(sizes))
+        ranked = self.kernel.quantizer.search(near, min(NEAR * least, len(sizes)))[1]
+        probes = _probes(ranked, least, sizes, allowed)
+        if probes is None:
+            probes = _probes(self.kernel.quantizer.search(near, len(sizes))[1], least, sizes, allowed)
+        assert probes is not None
         best = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
         for nprobe in np.unique(probes).tolist():
             same = probes == nprobe
@@ -188,6 +204,28 @@ class Engine:
             scores, places = faiss.knn(queries, vectors, min(k, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
             best = merge(best, (scores, part[places]), k)
         return best
+
+
+def _probes(ranked: IntArray, least: int, sizes: IntArray, allowed: IntArray) -> IntArray | None:
+    """Lists that each query visits, ``(queries,)``; None where more than those ranked may be needed.
+
+    Twice as many rows are wanted where the lists near a query are almost empty: what is next best then lies in many directions.
+
+    Args:
+        ranked: ``(queries, lists)`` the lists nearest to each query, nearest first.
+        least: lists visited without a mask.
+        sizes: rows of each list.
+        allowed: those of them that may be returned.
+    """
+    seen = allowed[ranked].cumsum(axis=1)
+    usual = sizes[ranked[:, :least]].sum(axis=1)
+    emptied = seen[:, least - 1] < usual * (allowed.sum() / sizes.sum()) / 2
+    wanted = np.minimum(np.where(emptied, 2 * usual, ENOUGH_LISTED * usual), allowed.sum())
+    if ranked.shape[1] < len(sizes) and (seen[:, -1] < wanted).any():
+        return None
+    probes = (seen < wanted[:, None]).sum(axis=1) + 1
+    rounded = np.minimum(2 ** np.ceil(np.log2(probes)), len(sizes)).astype(np.int64)
+    return np.where(probes <= least, least, rounded)
 
 
 def merge(first: Found, second: Found, k: int) -> Found:

@@ -104,8 +104,8 @@ class FaissIndex:
         return dict(self._header.search_params)
 
     @property
-    def lists(self) -> tuple[IntArray, int] | None:
-        """The inverted list of each row, ``(size,)``, and how many lists there are; None for an index without lists."""
+    def lists(self) -> tuple[IntArray, IntArray] | None:
+        """The inverted list of each row, ``(size,)``, and the rows of each list; None for an index without lists."""
         return self._engine.lists
 
     def estimates(self, params: Mapping[str, int] | None = None) -> bool:

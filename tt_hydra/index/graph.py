@@ -13,6 +13,8 @@ from tt_hydra.index.threads import threads
 
 logger = logging.getLogger(__name__)
 
+ROWS = 65_536
+"""Rows whose neighbours are looked at together."""
 TOLERATED = 0.05
 """Share of unreachable items that is not worth a warning: with inner products, items of small norm that are nobody's best result."""
 
@@ -65,3 +67,18 @@ def reachable(index: faiss.IndexHNSWFlat) -> IntArray:
         frontier = linked[(linked >= 0) & ~seen[linked]]
         seen[frontier] = True
     return np.flatnonzero(seen)
+
+
+def orphans(index: faiss.IndexHNSW) -> IntArray:
+    """Rows that no row of the lowest layer has as a neighbour, and that stand in no other layer: no walk comes by them."""
+    graph = index.hnsw
+    width = graph.nb_neighbors(0)
+    neighbours = faiss.vector_to_array(graph.neighbors)
+    offsets = faiss.vector_to_array(graph.offsets).astype(np.int64)[:-1]
+    levels = faiss.vector_to_array(graph.levels)
+    known = levels > 1
+    known[graph.entry_point] = True
+    for start in range(0, len(offsets), ROWS):
+        linked = neighbours[offsets[start : start + ROWS, None] + np.arange(width)]
+        known[linked[linked >= 0]] = True
+    return np.flatnonzero(~known)

@@ -53,9 +53,9 @@ class Base:
         lists = self.index.lists if isinstance(self.index, FaissIndex) else None
         if lists is None:
             return None
-        of_row, number = lists
-        sizes = np.bincount(of_row if alive is None else of_row[alive], minlength=number).astype(np.float64)
-        return float(number * (sizes @ sizes) / max(1.0, sizes.sum()) ** 2)
+        of_row, sizes = lists
+        living = (sizes if alive is None else np.bincount(of_row[alive], minlength=len(sizes))).astype(np.float64)
+        return float(len(sizes) * (living @ living) / max(1.0, living.sum()) ** 2)
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,11 @@ class LiveSnapshot:
     def _living_base(self) -> int:
         return self.base.index.size if self.alive is None else int(np.count_nonzero(self.alive[: self.base.index.size]))
 
+    @cached_property
+    def _alive_added(self) -> BoolArray | None:
+        alive = None if self.alive is None else self.alive[self.base.index.size :]
+        return None if alive is None or alive.all() else alive
+
     def _asked(self, queries: FloatArray, k: int) -> FloatArray:
         check_shape(queries, self.dim, "queries")
         if k < 1:
@@ -158,7 +163,7 @@ class LiveSnapshot:
         """Rows of the index that may be returned, and rows beside it; None for all."""
         size = self.base.index.size
         if allowed is None:
-            return self._alive_base, None if self.alive is None else self.alive[size:]
+            return self._alive_base, self._alive_added
         if allowed.shape != (self.size,) or allowed.dtype != np.bool_:
             raise IndexSpecError(f"allowed must be {self.size} booleans, one for each row, got shape {allowed.shape} of {allowed.dtype}")
         both = allowed if self.alive is None else allowed & self.alive
