@@ -31,11 +31,6 @@ class Started:
     said: Path
 
     @property
-    def pid(self) -> int:
-        assert self.process.pid is not None
-        return self.process.pid
-
-    @property
     def text(self) -> str:
         return self.said.read_text(encoding="utf-8")
 
@@ -53,6 +48,10 @@ class Started:
             assert not ended, self.text
             assert time.monotonic() < ends, f"{text!r} was not said: {self.text}"
             time.sleep(0.01)
+
+    def kill(self) -> None:
+        """kill -9; harmless where it has ended."""
+        self.process.kill()
 
     def end(self) -> int | None:
         """Waits for its end; its exit status, negative for a signal."""
