@@ -38,7 +38,7 @@ function one(hit, rank, part, titleColumn) {
   bar.style.setProperty("--share", part(hit.score).toFixed(4));
   const all = h("dl", { class: "facts", id: `hit-${rank}`, hidden: true }, fields.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, inWords(value)))));
   const chips = h("ul", { class: "chips" }, fields.slice(0, CHIPS).map(([name, value]) => h("li", {}, h("span", {}, `${name} `), cut(inWords(value)))));
-  const open = h("button", { type: "button", class: "title", "aria-expanded": "false", "aria-controls": all.id, onclick: () => turn(open, chips, all) }, inWords(title ?? hit.id));
+  const open = h("button", { type: "button", class: "title", "aria-expanded": "false", "aria-controls": all.id, onclick: () => turn(open, chips, all) }, h("span", {}, inWords(title ?? hit.id)));
   return h("li", { class: "hit" },
     h("span", { class: "rank", "aria-hidden": "true" }, String(rank)),
     h("div", { class: "what" }, open, title ? h("code", { class: "id" }, String(hit.id)) : null, fields.length ? chips : null, all),
