@@ -17,7 +17,7 @@ from tt_hydra.errors import IndexSpecError
 from tt_hydra.index.check import IndexSpec, Quantization
 from tt_hydra.index.engine import Engine
 from tt_hydra.index.factory import Factory
-from tt_hydra.index.mask import Mask, Masks
+from tt_hydra.index.mask import Mask, Seen, mask_of
 from tt_hydra.index.vectors import check_shape, prepared
 from tt_hydra.quantization.none import NoQuantization
 
@@ -66,7 +66,7 @@ class FaissIndex:
         self._vectors = vectors
         self._engine = Engine.of(index, header.search_params)
         self._exhaustive = False
-        self._masks = Masks()
+        self._masks = Seen(mask_of)
 
     @property
     def spec(self) -> IndexSpec:

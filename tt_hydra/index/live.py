@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tt_hydra.contracts import BoolArray, FloatArray, Health, IntArray, Metric, SearchResult, VectorIndex
 from tt_hydra.errors import IndexSpecError
 from tt_hydra.index.faiss_index import FaissIndex
+from tt_hydra.index.mask import Seen
 from tt_hydra.index.scan import Found, Part, merged, scales_of
 from tt_hydra.index.vectors import check_shape, prepared
 
@@ -161,13 +162,24 @@ class LiveSnapshot:
 
     def _masks(self, allowed: BoolArray | None) -> tuple[BoolArray | None, BoolArray | None]:
         """Rows of the index that may be returned, and rows beside it; None for all."""
-        size = self.base.index.size
         if allowed is None:
             return self._alive_base, self._alive_added
         if allowed.shape != (self.size,) or allowed.dtype != np.bool_:
             raise IndexSpecError(f"allowed must be {self.size} booleans, one for each row, got shape {allowed.shape} of {allowed.dtype}")
-        both = allowed if self.alive is None else allowed & self.alive
-        return both[:size], both[size:]
+        return self._combined.of(allowed)
+
+    @cached_property
+    def _combined(self) -> Seen[tuple[BoolArray, BoolArray]]:
+        """Living rows among those that a request allows, for arrays that come again."""
+        alive, size = self.alive, self.base.index.size
+
+        def parts(allowed: BoolArray) -> tuple[BoolArray, BoolArray]:
+            both = allowed if alive is None else allowed & alive
+            if both.flags.writeable and not allowed.flags.writeable:
+                both.flags.writeable = False
+            return both[:size], both[size:]
+
+        return Seen(parts)
 
     def _of_index(self, queries: FloatArray, k: int, params: Mapping[str, int] | None, allowed: BoolArray | None) -> Found:
         if allowed is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import faiss
 import numpy as np
@@ -47,24 +49,35 @@ class Mask:
         return self._per_list
 
 
-class Masks:
-    """The masks of arrays that cannot be written to, as long as the arrays live: such an array is looked at once, not in each search."""
+T = TypeVar("T")
 
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[BoolArray], Mask | None]] = {}
 
-    def of(self, allowed: BoolArray) -> Mask | None:
-        """The mask of an array of booleans; None where all are true."""
+class Seen(Generic[T]):
+    """What was made of arrays that cannot be written to, as long as they live: such an array is looked at once, not in each search.
+
+    Args:
+        make: what is made of an array.
+    """
+
+    def __init__(self, make: Callable[[BoolArray], T]) -> None:
+        self._make = make
+        self._known: dict[int, tuple[weakref.ref[BoolArray], T]] = {}
+
+    def of(self, allowed: BoolArray) -> T:
+        """What is made of an array."""
         if allowed.flags.writeable:
-            return _mask(allowed)
-        key = id(allowed)
-        reference, mask = self._known.get(key, (None, None))
-        if reference is None or reference() is not allowed:
-            mask = _mask(allowed)
-            self._known[key] = (weakref.ref(allowed, lambda _: self._known.pop(key, None)), mask)
-        return mask
+            return self._make(allowed)
+        key, known = id(allowed), self._known.get(id(allowed))
+        if known is not None and known[0]() is allowed:
+            return known[1]
+        for gone in [each for each, (array, _) in list(self._known.items()) if array() is None]:
+            self._known.pop(gone, None)
+        made = self._make(allowed)
+        self._known[key] = weakref.ref(allowed), made
+        return made
 
 
-def _mask(allowed: BoolArray) -> Mask | None:
+def mask_of(allowed: BoolArray) -> Mask | None:
+    """The mask of an array of booleans; None where all are true."""
     count = int(np.count_nonzero(allowed))
     return None if count == len(allowed) else Mask(allowed, count)
