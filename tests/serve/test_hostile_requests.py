@@ -9,12 +9,13 @@ import socket
 import time
 
 import pytest
-from services import TOKEN, registry_of, running
+from services import TOKEN, WRITER, registry_of, running
 
 from tt_hydra.serve.app import protocol
 from tt_hydra.serve.settings import ServeOptions
 
 KNOWN = {"queries": [{"id": "1"}]}
+BEARER = f"Authorization: Bearer {TOKEN}\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,18 @@ def test_a_filter_takes_numbers_as_numbers(answer, wanted, years):
     found = [hit["fields"]["year"] for hit in json.loads(text)["results"][0]]
     assert status == 200
     assert len(found) == 40 if years is None else set(found) == years
+
+
+@pytest.mark.parametrize(("year", "kept"), [(1980.0, 1980), ("1980", 1980), (1980.5, None), ("1980.5", None), (2**63, None), (None, None)])
+def test_a_column_of_whole_numbers_takes_no_fraction(answer, service, year, kept):
+    sent = request(json.dumps({"items": [{"id": "odd", "year": year}]}).encode(), method="PUT", path="/v1/items", headers=BEARER)
+    status, text = answer(sent)
+    if kept is None and year is not None:
+        assert (status, "'year'" in text) == (422, True)
+    else:
+        assert status == 200
+        assert service.get("/v1/items/odd").json()["item"]["year"] == kept
+    service.request("DELETE", "/v1/items", json={"ids": ["odd"]}, headers=WRITER)
 
 
 @pytest.mark.parametrize(

@@ -145,11 +145,20 @@ class Items:
             return value
         if isinstance(value, Mapping):
             raise DataError(f"column {name!r} holds {kind}; got a mapping")
+        if _is_cut(value, kind):
+            raise DataError(f"column {name!r} holds whole numbers, {kind}; got {str(value)[:60]}")
         try:
             kept = typed(name, [value], kind, strict=True)[0]
         except (pl.exceptions.PolarsError, OverflowError, TypeError, ValueError) as error:
             raise DataError(f"column {name!r} holds {kind}; got {str(value)[:60]!r}") from error
         return jsonable(kept)
+
+
+def _is_cut(value: Any, kind: pl.DataType) -> bool:
+    """Whether a number would lose its fraction: polars cuts it off without a word."""
+    inner = kind.inner if isinstance(kind, (pl.List, pl.Array)) else kind
+    numbers = value if isinstance(value, list) else [value]
+    return inner.is_integer() and any(isinstance(each, float) and not each.is_integer() for each in numbers)
 
 
 def typed(name: str, values: Sequence[Any], kind: pl.DataType, strict: bool = False) -> pl.Series:
