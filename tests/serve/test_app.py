@@ -400,7 +400,7 @@ def test_a_body_in_parts_is_counted_whole(client: httpx.Client) -> None:
     assert client.post("/v1/search", content=parts).status_code == 413
 
 
-def test_a_client_that_goes_away_leaves_no_trace(client: httpx.Client, serving: Serving) -> None:
+def test_a_client_that_goes_away_leaves_no_trace(client: httpx.Client, serving: Serving, caplog: pytest.LogCaptureFixture) -> None:
     body = json.dumps({"queries": [{"id": "3"}]}).encode()
     head = f"POST /v1/search HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     for sent in (head, head + body[:5], head + body):
@@ -412,3 +412,4 @@ def test_a_client_that_goes_away_leaves_no_trace(client: httpx.Client, serving: 
         time.sleep(0.01)
     assert serving[1]._batcher.waiting == 0
     assert search(client, {"id": "3"})
+    assert "Traceback" not in caplog.text

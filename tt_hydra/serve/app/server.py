@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tt_hydra.errors import ConfigError
 from tt_hydra.serve.app.create import create_app
@@ -19,6 +20,8 @@ from tt_hydra.serve.app.service import Service
 from tt_hydra.serve.engine import Upkeep
 
 BACKLOG = 2048
+CLOSED = "handler is closed"
+"""What uvloop says of a connection whose other side is gone."""
 KEEP_ALIVE_S = 75
 """An idle connection is kept so long: longer than clients and load balancers keep theirs, so that none sends into a closing one."""
 
@@ -77,10 +80,27 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+class Patient:
+    """An application whose client may have gone before it was answered: that is no failure."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            try:
+                await send(message)
+            except RuntimeError as error:
+                if CLOSED not in str(error):
+                    raise
+
+        await self._app(scope, receive, told)
+
+
 def configured(service: Service) -> uvicorn.Config:
     """How uvicorn runs a service."""
     return uvicorn.Config(
-        create_app(service),
+        Patient(create_app(service)),
         http=BoundedProtocol,
         log_config=None,
         log_level=logging.WARNING,
