@@ -92,7 +92,7 @@ class TestPage:
         kept = client.search({"id": "0"}, k=3, filter={"year": {"gte": 1970}, "genres": "b"})
         assert tab.run("[...document.querySelectorAll('.hit .id')].map((each) => each.innerText)") == [hit.id for hit in kept]
         tab.click("[data-view=live]")
-        tab.until("document.querySelector('#live .card') !== null")
+        tab.until("document.querySelector('#live').innerText.includes('without monitoring')")
         tab.click("[data-view=versions]")
         tab.click("[data-activate='2']")
         tab.until("document.activeElement?.id === 'token-value'")

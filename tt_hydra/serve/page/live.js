@@ -55,6 +55,10 @@ function told(text) {
 
 function draw() {
   drawn = $("#live").clientWidth;
+  if (!Object.keys(latest).length) {
+    $("#live").replaceChildren(h("p", { class: "note" }, "This service was started without monitoring."));
+    return;
+  }
   const columns = matchMedia("(min-width: 60rem)").matches ? 2 : 1;
   const width = Math.max(240, Math.floor((drawn - 20 * (columns - 1)) / columns) - 44);
   $("#live").replaceChildren(...[alarms(latest), latency(latest, width), phase(latest, width), recall(latest, width), drift(latest, width), state(latest)].filter(Boolean));
