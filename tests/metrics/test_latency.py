@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tt_hydra.metrics import latency
-from tt_hydra.metrics.latency import measure_latency
+from tt_hydra.metrics.latency import measure_in_turns, measure_latency
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +71,23 @@ def test_where_the_system_always_interrupts_all_calls_count(monkeypatch) -> None
     monkeypatch.setattr(latency.time, "perf_counter_ns", lambda: now[0])
     monkeypatch.setattr(latency, "_interruptions", lambda: interruptions[0])
     assert measure_latency(call, 101, warm_up=0).p50_ms == pytest.approx(51)
+
+
+def test_in_turns_each_number_goes_to_all_before_the_next() -> None:
+    seen: list[tuple[str, int]] = []
+    figures = measure_in_turns([lambda number: seen.append(("a", number)), lambda number: seen.append(("b", number))], 3, warm_up=1)
+    warm, timed = seen[:2], seen[2:8]
+    assert warm == [("a", 0), ("b", 0)]
+    assert timed == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert [each.calls for each in figures] == [3, 3]
+
+
+def test_in_turns_each_has_its_own_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0]
+
+    def taking(milliseconds: int) -> Callable[[int], None]:
+        return lambda _: now.__setitem__(0, now[0] + milliseconds * 1_000_000)
+
+    monkeypatch.setattr(latency.time, "perf_counter_ns", lambda: now[0])
+    quick, slow = measure_in_turns([taking(1), taking(4)], 10)
+    assert (quick.p50_ms, quick.p99_ms, slow.p50_ms, slow.p99_ms) == (1, 1, 4, 4)

@@ -20,11 +20,16 @@ from tt_hydra.artifact.registry import Registry
 from tt_hydra.artifact.write import Parts, write_bundle
 from tt_hydra.errors import BundleError, GateError
 from tt_hydra.index.build import build_index
+from tt_hydra.index.check import IndexSpec, Quantization
+from tt_hydra.index.factory import Factory
+from tt_hydra.index.flat import Flat
+from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.ivf import Ivf
 from tt_hydra.pipeline import contest
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.contest import Contestant
 from tt_hydra.pipeline.publish import Gate
+from tt_hydra.quantization.int8 import Int8
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.serve.query import Query
 
@@ -305,3 +310,46 @@ def test_a_kill_leaves_the_old_version_or_the_new_one(tmp_path: Path, parts: Par
     assert [each for each, _ in answers(served(registry, current), queries)[0]] == [each for each, _ in expected[0]]
     assert compact(registry, OPEN).writes_through == 3
     assert json.loads((registry.version(registry.current or 0).folder / "manifest.json").read_text())["num_items"] == ITEMS - len(GONE) + 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "quantization", "prefix_dim"),
+    [
+        (Hnsw(M=8, efConstruction=40, efSearch=64), Int8(), None),
+        (Ivf(nlist=4, nprobe=2), NoQuantization(), None),
+        (Flat(), NoQuantization(), 8),
+        (Factory(spec="IVF2,Flat"), NoQuantization(), None),
+    ],
+    ids=["hnsw", "ivf", "prefix", "factory"],
+)
+def test_every_kind_of_index_is_built_again_as_it_was(
+    tmp_path: Path, parts: Parts, spec: IndexSpec, quantization: Quantization, prefix_dim: int | None
+) -> None:
+    (tmp_path / "index").mkdir()
+    build_index(spec, quantization, np.load(parts.item_vectors), "cosine", prefix_dim=prefix_dim).save(tmp_path / "index")
+    registry = registry_of(tmp_path, replace(parts, index=tmp_path / "index", search_params={"nprobe": 1} if isinstance(spec, Ivf) else {}))
+    before, version = served(registry, 1), compact(registry, OPEN)
+    assert version.manifest.index == before.bundle.manifest.index
+    after = served(registry, 2)
+    assert getattr(after.retriever.index, "prefix_dim", None) == prefix_dim
+    queries = known(before.bundle, AGAIN["id"])
+    vectors = after.retriever.embed_queries(queries)
+    lists = []
+    for one in (after, before):
+        rows = one.served.state.snapshot.exact(vectors, 100).rows
+        lists.append([[one.served.items.id_of(row) for row in each if row >= 0] for each in rows.tolist()])
+    assert lists[0] == lists[1]
+    assert all(len(each) == ITEMS - len(GONE) + 1 for each in lists[0])
+
+
+def test_statistics_stay_with_what_is_left(tmp_path: Path) -> None:
+    registry = registry_of(tmp_path, make_parts(tmp_path / "parts", replace(FULL, statistics=("count",))))
+    before = served(registry, 1)
+    compact(registry, OPEN)
+    after = served(registry, 2)
+    old, new = before.bundle.load_catalogue(), after.bundle.load_catalogue()
+    counts = dict(zip(old.ids.to_list(), old.standing["test"][:, 0].tolist(), strict=True)) | {"i3": 0.0, "new": 0.0}
+    assert new.standing["test"][:, 0].tolist() == [counts[each] for each in new.ids.to_list()]
+    assert any(counts.values()), "the premise: items were taken"
+    queries = known(before.bundle, AGAIN["id"])
+    assert_same(answers(after, queries), answers(before, queries))

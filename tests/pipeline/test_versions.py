@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from commands import CommandLine
 
 from tt_hydra import cli
+from tt_hydra.artifact.write import Parts, write_bundle
+from tt_hydra.pipeline import contest
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +46,21 @@ def test_publish_list_and_roll_back(finished: CommandLine, capsys: pytest.Captur
 def test_mistakes_say_what_to_do(given: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.status(["versions", *given, f"outputs={tmp_path}"]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_worse_bundle_needs_force(
+    tmp_path: Path, parts: Parts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contest.Contest, "quality", lambda _: [0.25, 0.5])
+    monkeypatch.setattr(contest.Contest, "p99_ms", lambda _: [1.0, 1.0])
+    bundles = [write_bundle(tmp_path / name, replace(parts, measured={"x": float(len(name))})) for name in ("a", "bb")]
+    where = f"outputs={tmp_path / 'outputs'}"
+    assert cli.status(["versions", f"publish={bundles[0].folder}", where]) == 0
+    assert "no version is current, so there is nothing to compare with" in capsys.readouterr().err
+    assert cli.status(["versions", f"publish={bundles[1].folder}", "gate.quality=0.2", where]) == 2
+    told = capsys.readouterr().err
+    assert "quality recall@10 is 0.25, version 1 has 0.5, and gate.quality=0.2 allows 0.3" in told
+    assert cli.status(["versions", f"publish={bundles[1].folder}", "gate.quality=0.3", where]) == 0
+    assert cli.status(["versions", f"publish={bundles[0].folder}", "force=true", where]) == 0
+    assert cli.status(["versions", "gate.quality=-1", where]) == 2
+    assert "gate.quality=-1" in capsys.readouterr().err
