@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from services import registry_of
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import CHANGES, Change, ChangeLog
 from tt_hydra.artifact.registry import Registry
-from tt_hydra.artifact.write import Parts
+from tt_hydra.artifact.write import Parts, write_bundle
 from tt_hydra.contracts.serving import Health, Observed, Reference
 from tt_hydra.errors import BundleError, DataError
 from tt_hydra.serve.asking import Answer, Ask
@@ -360,3 +361,24 @@ def test_upkeep_builds_anew_when_it_is_due(registry: Registry) -> None:
 def test_an_empty_registry_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no current version"):
         Engine(Registry(tmp_path))
+
+
+def test_ready_made_vectors_are_searched_and_written_as_they_are(parts: Parts, tmp_path: Path) -> None:
+    folder = shutil.copytree(parts.dataset.folder, tmp_path / "dataset")
+    asking = np.random.default_rng(0).normal(size=(parts.dataset.num_queries, 16)).astype(np.float32)
+    np.save(folder / "query_vectors.npy", asking)
+    given = replace(parts, model=None, dataset=type(parts.dataset).load(folder), reference=None)
+    engine = Engine(registry_of(tmp_path / "registry", [write_bundle(tmp_path / "bundle", given)]))
+    items = np.load(parts.item_vectors)
+    expected = [parts.dataset.item_ids[int(row)] for row in np.argsort(-(items @ asking[3]), kind="stable")[:5]]
+    assert ids(engine.search([Query(query_id="3")], k=5)) == [expected]
+    with pytest.raises(DataError, match="no query tower"):
+        engine.search([Query(features={"age": 3})])
+    with pytest.raises(DataError, match="give vector, 16 numbers"):
+        engine.upsert([{"id": "new", "title": "x"}])
+    with pytest.raises(DataError, match="16 finite numbers"):
+        engine.upsert([{"id": "new", "vector": [1.0] * 15}])
+    engine.upsert([{"id": "new", "title": "x", "vector": asking[3].tolist()}])
+    assert ids(engine.search([Query(query_id="3")], k=1)) == [["new"]]
+    again = Engine(engine.registry)
+    assert ids(again.search([Query(vector=asking[3])], k=1)) == [["new"]]

@@ -99,5 +99,7 @@ class Catalogue:
 
     def _in_history(self, rows: IntArray) -> Features:
         values = {**self.table.gather(rows)}
-        missing = torch.tensor([[0.0, 1.0]]).repeat(len(rows), 1)
-        return Features(len(rows), values | {scale.feature: missing for scale in self.scales}, torch.from_numpy(rows))
+        if self.scales:
+            missing = torch.tensor([[0.0, 1.0]]).repeat(len(rows), 1)
+            values |= {scale.feature: missing for scale in self.scales}
+        return Features(len(rows), values, torch.from_numpy(rows))
