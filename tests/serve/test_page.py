@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from urllib.parse import parse_qs
 
 import pytest
@@ -63,6 +64,13 @@ MONITOR = {
         "unknown": {"statistic": None, "threshold": 1.0, "alarm": False, "seen": 0, "needed": 0},
     },
     "unknown": {"share": 0.012, "reference": 0.01, "alarm": False},
+    "series": {
+        "time": [time.time() - 60 + 10 * number for number in range(6)],
+        "requests_per_s": [None, *[12.5] * 5],
+        **{name: [None, *[height] * 5] for name, height in {"p50": 2.5, "p95": 5, "p99": 8}.items()},
+        **{name: [None, None, *[height] * 4] for name, height in {"recall": 0.97, "recall_low": 0.95, "recall_high": 0.98}.items()},
+        "drift": [None] * 6,
+    },
     "age": {"model_s": 90_000, "index_s": 7200, "delta_s": 30},
     "coverage": 0.4,
     "health": {"alive": 40, "base": 38, "delta": 2, "dead": 0, "imbalance": None},
@@ -406,6 +414,8 @@ class TestLook:
         assert tab.text("#alarm-count") == "1"
         assert "97.1% of the exact results are found, between 95% and 98.5%" in tab.text("#live")
         assert "drift of the items: the new items lie elsewhere" in tab.text("#live")
+        assert "requests a second\n12.5" in re.sub(r"\s*\n\s*", "\n", tab.text("#live"))
+        assert tab.run("document.querySelector('path.line.p99').getAttribute('d').split('L').length") == 6, "five of six, and now"
         assert "Not judged yet: scores: 120 of 500 seen, unknown: no reference" in tab.text("#live")
         assert tab.run("document.querySelectorAll('rect.over').length") == 1, "the items' drift is over its threshold"
         service.routes["GET /v1/monitor"] = always({**MONITOR, "alarms": []})

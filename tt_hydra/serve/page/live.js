@@ -6,12 +6,11 @@ import { gauge, lines, phases, ratios } from "./charts.js";
 
 const SEEN_EVERY = 2000;
 const UNSEEN_EVERY = 20000;
-const KEPT = 900;
 const PERCENTILES = ["p50", "p95", "p99"];
 const PHASES = ["tower", "search", "merge", "total"];
 
-const past = [];
 let latest = null;
+let seenAt = null;
 let timer = null;
 let drawn = 0;
 let isSeen = () => false;
@@ -30,7 +29,7 @@ export async function look() {
   try {
     if (!document.hidden) keep(await call("v1/monitor"));
   } catch (error) {
-    told(latest ? `${error.message} What is shown was seen at ${new Date(past.at(-1).time).toTimeString().slice(0, 8)}.` : error.message);
+    told(latest ? `${error.message} What is shown was seen at ${seenAt.toTimeString().slice(0, 8)}.` : error.message);
   }
   clearTimeout(timer);
   timer = setTimeout(look, isSeen() ? SEEN_EVERY : UNSEEN_EVERY);
@@ -38,13 +37,20 @@ export async function look() {
 
 function keep(state) {
   latest = state;
-  past.push({ time: Date.now(), latency: state.latency?.total ?? {}, recall: state.recall ?? {} });
-  if (past.length > KEPT) past.shift();
+  seenAt = new Date();
   const alarms = state.alarms ?? [];
   $("#alarm-count").textContent = String(alarms.length);
   $("#alarm-count").title = count(alarms.length, "alarm");
   show($("#alarm-count"), alarms.length > 0);
   if (isSeen()) draw();
+}
+
+/** The last half hour as the server kept it, and this moment: { times, p50, ..., recall, recall_low, recall_high }. */
+function trail({ series = {}, latency = {}, recall }) {
+  const now = { ...latency.total, recall: recall?.value, recall_low: recall?.low, recall_high: recall?.high };
+  const times = [...(series.time ?? []).map((time) => 1000 * time), seenAt.getTime()];
+  const column = (name) => [...(series[name] ?? []), now[name] ?? null];
+  return { times, column };
 }
 
 function told(text) {
@@ -70,17 +76,18 @@ function card(title, note, ...children) {
 
 function alarms({ alarms: raised = [] }) {
   if (!raised.length) return h("p", { class: "calm wide" }, "No alarm.");
-  return h("div", { class: "warnings wide" }, h("h2", {}, count(raised.length, "alarm")), h("ul", {}, raised.map((alarm) => h("li", {}, typeof alarm === "string" ? alarm : `${alarm.name}: ${alarm.reason}`))));
+  return h("div", { class: "warnings wide" }, h("h2", {}, count(raised.length, "alarm")), h("ul", {}, raised.map((alarm) => h("li", {}, typeof alarm === "string" ? alarm : `${String(alarm.name).replaceAll("_", " ")}: ${alarm.reason}`))));
 }
 
 const legend = (names) => h("p", { class: "legend", "aria-hidden": "true" }, names.map((name) => h("span", { class: name }, name)));
 
-function latency({ latency: now = {} }, width) {
-  const total = now.total;
+function latency(state, width) {
+  const total = state.latency?.total;
   if (!total?.count) return card("Latency in milliseconds", "No search was answered yet.");
-  const series = PERCENTILES.map((name) => ({ name, kind: name, values: past.map((each) => each.latency[name] ?? null) }));
+  const { times, column } = trail(state);
+  const series = PERCENTILES.map((name) => ({ name, kind: name, values: column(name) }));
   const words = PERCENTILES.map((name) => `${name} ${milliseconds(total[name])}`).join(", ");
-  return card("Latency in milliseconds", `${words}; ${count(total.count, "request")}`, lines({ times: past.map(({ time }) => time), series, width, told: `Latency over time: now ${words}` }), legend(PERCENTILES));
+  return card("Latency in milliseconds", `${words}; ${count(total.count, "request")}`, lines({ times, series, width, told: `Latency over time: now ${words}` }), legend(PERCENTILES));
 }
 
 function phase({ latency: now = {} }, width) {
@@ -90,11 +97,13 @@ function phase({ latency: now = {} }, width) {
   return card("Where the time goes", "p50, p95 and p99 of each phase", phases({ rows, width, told: `Milliseconds at p50, p95, p99: ${words}` }), legend(PERCENTILES));
 }
 
-function recall({ recall: now }, width) {
+function recall(state, width) {
+  const now = state.recall;
   if (!now?.count) return card("Recall of the index", "No search was compared with an exact one yet.");
   const words = `${percent(now.value)} of the exact results are found, between ${percent(now.low)} and ${percent(now.high)}; ${count(now.count, "result")} compared`;
-  const of = (name) => past.map((each) => each.recall[name] ?? null);
-  const over = lines({ times: past.map(({ time }) => time), series: [{ name: "recall", kind: "p50", values: of("value") }], band: { low: of("low"), high: of("high") }, mark: now.alarm_below, range: [null, 1], width, height: 110, told: "Recall over time" });
+  const { times, column } = trail(state);
+  const series = [{ name: "recall", kind: "p50", values: column("recall") }];
+  const over = lines({ times, series, band: { low: column("recall_low"), high: column("recall_high") }, mark: now.alarm_below, range: [null, 1], width, height: 110, told: "Recall over time" });
   return card("Recall of the index", words, gauge({ ...now, mark: now.alarm_below, width, told: words }), over);
 }
 
@@ -109,11 +118,12 @@ function drift({ drift: now = {} }, width) {
   return card("Drift", "Distance from the version's reference, as a part of the one that alarms", ratios({ rows, width, told: `Drift beside its threshold: ${words}` }), open);
 }
 
-function state({ health = {}, age: ages = {}, unknown, coverage, requests }) {
+function state({ health = {}, age: ages = {}, unknown, coverage, requests, series }) {
   const facts = [
     ["items that can be found", figure(health?.alive)], ["added beside the index", figure(health?.delta)], ["deleted or replaced", figure(health?.dead)],
     ["age of the model", age(ages.model_s)], ["age of the index", age(ages.index_s)], ["age of the oldest change", age(ages.delta_s)],
     ["unknown values in requests", percent(unknown?.share)], ["items shown so far", percent(coverage)], ["requests", figure(requests)],
+    ["requests a second", figure(series?.requests_per_s?.at(-1))],
   ].filter(([, value]) => value !== "–");
   return h("div", { class: "card wide" }, h("h2", {}, "Catalogue and traffic"), h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, inWords(value))))));
 }
