@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change, ChangeLog
 from tt_hydra.artifact.registry import Registry
 from tt_hydra.artifact.write import Parts, write_bundle
-from tt_hydra.errors import ConfigError, GateError
+from tt_hydra.errors import BundleError, ConfigError, GateError
 from tt_hydra.index.build import build_index
 from tt_hydra.index.flat import Flat
 from tt_hydra.pipeline import contest
@@ -197,3 +198,26 @@ def test_a_version_of_another_registry_is_refused(registry: Registry, parts: Par
 def test_margins_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"gate.recall=-1: a margin is 0 or more"):
         Gate(recall=-1)
+
+
+def test_a_damaged_current_version_does_not_hold_up_the_next_one(
+    registry: Registry, other: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = registry.version(1).folder / "item_vectors.npy"
+    content = path.read_bytes()
+    path.unlink()  # a link: the bundle that it came from stays whole
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with caplog.at_level(logging.INFO):
+        assert publish(registry, other, Gate(quality=0.0)).number == 2
+    assert "version 1 cannot be asked, so there is nothing to compare with" in caplog.text
+    assert "item_vectors.npy is damaged" in caplog.text
+
+
+def test_a_candidate_that_is_damaged_after_it_was_opened_is_refused_by_file(registry: Registry, other: Bundle, tmp_path: Path) -> None:
+    copy = Bundle.load(shutil.copytree(other.folder, tmp_path / "copy"))
+    path = copy.folder / "item_vectors.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(BundleError, match=r"item_vectors\.npy is damaged"):
+        publish(registry, copy, WIDE)
+    assert (registry.current, len(registry.versions())) == (1, 1)
