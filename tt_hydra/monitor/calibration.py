@@ -17,6 +17,15 @@ from tt_hydra.contracts import IntArray
 
 RESAMPLES = 10_000
 """Pseudo-windows: a level of .0025 is met by 25 of them."""
+TESTS = {
+    "mmd": "the maximum mean discrepancy",
+    "mean": "the largest shift of a dimension's mean",
+    "spread": "the largest change of a dimension's spread",
+    "ks": "the Kolmogorov-Smirnov distance",
+}
+"""Tests in words."""
+_LEAST = 1e-9
+"""Stands for a threshold of zero, where the reference does not vary."""
 _AT_A_TIME = 1 << 20
 """Cells that are drawn at once."""
 
@@ -45,8 +54,18 @@ class Verdict:
     @property
     def statistic(self) -> float:
         """The largest share of its threshold that a test reaches; above 1 it is an alarm."""
-        ratios = [value / self.thresholds[name] if self.thresholds[name] > 0 else float(value > 0) for name, value in self.values.items()]
-        return max(ratios)
+        return max(self.ratios.values())
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Each test's value as a share of its threshold."""
+        return {name: value / max(self.thresholds[name], _LEAST) for name, value in self.values.items()}
+
+    @property
+    def told(self) -> str:
+        """The test that sees most, in words."""
+        name = max(self.ratios, key=lambda each: self.ratios[each])
+        return f"{TESTS[name]} is {self.ratios[name]:.2f} times what is allowed (p = {self.p_value:.2g}, {self.size} judged)"
 
 
 @dataclass(frozen=True)
