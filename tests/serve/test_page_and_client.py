@@ -10,6 +10,8 @@ from services import TOKEN, registry_of, running
 from tt_hydra.artifact.write import write_bundle
 from tt_hydra.client import Client
 from tt_hydra.errors import ServiceError
+from tt_hydra.monitor.live import LiveMonitor
+from tt_hydra.monitor.settings import MonitorSettings
 from tt_hydra.serve.settings import ServeOptions
 
 
@@ -103,3 +105,25 @@ class TestPage:
         tab.until("document.querySelector('#status').innerText.includes('version 2')")
         assert tab.complaints() == []
         client.activate(1)
+
+    def test_what_the_monitor_sees_is_shown(self, bundle, tmp_path):
+        monitor = LiveMonitor(MonitorSettings(every=1))
+        options = ServeOptions(runtime="torch")
+        with (
+            running(registry_of(tmp_path / "registry", [bundle]), options, observer=monitor) as (http, _),
+            Client(str(http.base_url)) as client,
+        ):
+            for number in range(12):
+                client.search({"id": str(number)})
+            assert monitor.settle()
+            with chromium(tmp_path / "profile") as browser:
+                tab = browser.tab(f"{http.base_url}/#view=live")
+                tab.until("document.querySelectorAll('#live svg').length >= 4")
+                shown = tab.text("#live")
+                assert "100% of the exact results are found" in shown, "the index is flat"
+                assert "120 results compared" in shown
+                assert "12 requests" in shown
+                assert "queries: no reference" in shown
+                assert "No alarm." in shown
+                assert tab.complaints() == []
+        monitor.close()
