@@ -30,6 +30,8 @@ from open_loop import Client, Load, pin, request
 ITEMS, USERS, EVENTS = 100_000, 5_000, 250_000
 K, ROUNDS, TOGETHER = 10, 5, 64
 P99_LIMIT_MS = 250.0
+QUERY_WORDS = 6
+"""As many as a question to a web search has."""
 DELAY_MS = 0.0
 SERVICE_CORE, CLIENT_CORE = 0, 1
 
@@ -71,7 +73,7 @@ def text_bundle() -> Path:
     random = np.random.default_rng(1)
     folder = outputs() / "benchmarks" / "serving_text"
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = [{"query": sentence(random, 8), "positive": sentence(random, 20)} for _ in range(2_000)]
+    pairs = [{"query": sentence(random, QUERY_WORDS), "positive": sentence(random, 20)} for _ in range(2_000)]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
     more = ["tower=bert", "train.max_epochs=0", "index=flat", "logger=none", "evaluate.latency_queries=20", "evaluate.resamples=20"]
     return run_ours("serving_text", ["data=pairs", f"data.path={folder}/pairs.jsonl", *more]) / "bundle"
@@ -279,7 +281,7 @@ def _show(found: dict[str, float], runtime: str) -> None:
 def batching(bundle: Path, seconds: float) -> dict[str, float]:
     """The highest rate within the limit of p99, batched and one at a time, in turns."""
     random = np.random.default_rng(3)
-    texts = searches([{"text": sentence(random, 8)} for _ in range(4096)])
+    texts = searches([{"text": sentence(random, QUERY_WORDS)} for _ in range(4096)])
     found: dict[str, list[float]] = {"one": [], "batched": []}
     with service(bundle, "serve.batch_size=1", "serve.max_waiting=4096") as one, service(bundle, "serve.max_waiting=4096") as batched:
         for _ in range(3):

@@ -153,3 +153,29 @@ def test_a_missing_package_is_named_with_what_installs_it(told, monkeypatch: pyt
 )
 def test_settings_that_cannot_work_are_refused(told, override: str, message: str) -> None:
     assert message in told(override)
+
+
+def test_traffic_is_watched_and_kept(bundle: Bundle, tmp_path: Path) -> None:
+    with serving(line(tmp_path, f"bundle={bundle.folder}", "monitor.every=1")) as (process, client):
+        for number in range(3):
+            client.post("/v1/search", json={"queries": [{"id": str(number)}]})
+        found = client.get("/v1/monitor").json()
+        assert (found["requests"], found["queries"]) == (3, 3)
+        assert client.get("/metrics").headers["content-type"].startswith("text/plain")
+        assert b"# TYPE tt_hydra" in client.get("/metrics").content
+        assert process.signal(signal.SIGTERM).status == 0
+    assert list((tmp_path / "outputs" / "registry" / "traffic").glob("*.parquet"))
+
+
+def test_a_catalogue_that_changed_much_is_built_anew_while_it_is_served(bundle: Bundle, tmp_path: Path) -> None:
+    bounds = ("compaction.least_rows=1", "compaction.delta_share=0.01", "gate.quality=1", "gate.recall=1", "gate.latency=1000")
+    with serving(line(tmp_path, f"bundle={bundle.folder}", "serve.upkeep_s=0.1", *bounds)) as (process, client):
+        assert client.put("/v1/items", json={"items": [{"id": "new", "title": "film 7"}]}, headers=WRITER).status_code == 200
+        ends = time.monotonic() + 60
+        while client.get("/readyz").json()["version"] == 1:
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        answer = client.post("/v1/search", json={"queries": [{"id": "3"}], "k": 100}).json()
+        assert (answer["index"], "new" in {hit["id"] for hit in answer["results"][0]}) == ("2.1", True)
+        assert client.get("/v1/versions").json()["versions"][1]["items"] == 41
+        assert process.signal(signal.SIGTERM).status == 0

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.registry import REGISTRY, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.errors import BundleError, ConfigError
 from tt_hydra.index.compaction import Compaction, due
+from tt_hydra.monitor.settings import MonitorSettings
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.publish import Gate, ensure
 from tt_hydra.serve.engine import Engine, Upkeep
@@ -20,6 +22,11 @@ from tt_hydra.serve.settings import ServeOptions
 
 PACKAGES = ("fastapi", "orjson", "prometheus_client", "uvicorn")
 CURRENT = "current"
+TRAFFIC = "traffic"
+"""Folder of a registry with samples of the traffic."""
+
+if TYPE_CHECKING:
+    from tt_hydra.monitor.live import LiveMonitor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +37,7 @@ class ServeSettings:
         bundle: a bundle's or a run's folder, or ``latest``: published to the registry if it is not there, and made current;
             ``current`` serves what the registry says.
         serve: address, threads, times, limits.
+        monitor: how closely its traffic is watched.
         compaction: when the catalogue is built anew in the background.
         gate: by how much a version may be worse than the one whose place it takes.
         force: publish the bundle however much worse it is.
@@ -39,6 +47,7 @@ class ServeSettings:
 
     bundle: str = "latest"
     serve: ServeOptions = field(default_factory=ServeOptions)
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
     compaction: Compaction = field(default_factory=Compaction)
     gate: Gate = field(default_factory=Gate)
     force: bool = False
@@ -59,6 +68,7 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
         GateError: it is worse than the version that is current.
     """
     _require_packages()
+    from tt_hydra.monitor.live import LiveMonitor  # noqa: PLC0415
     from tt_hydra.serve.app.server import bound, run  # noqa: PLC0415
     from tt_hydra.serve.app.service import TOKEN, Service  # noqa: PLC0415
 
@@ -69,15 +79,16 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
     at = bound(settings.serve.host, settings.serve.port)
     with at:
         _publish(registry, settings)
-        engine = Engine(registry, settings.serve, allow=settings.allow_targets)
-        run(Service(engine, token), at, told, _upkeep(registry, settings))
+        watch = LiveMonitor(settings.monitor, registry.folder / TRAFFIC)
+        engine = Engine(registry, settings.serve, watch, settings.allow_targets)
+        run(Service(engine, token, watch.render), at, told, _upkeep(registry, settings, watch))
 
 
-def _upkeep(registry: Registry, settings: ServeSettings) -> Upkeep | None:
+def _upkeep(registry: Registry, settings: ServeSettings, watch: LiveMonitor) -> Upkeep | None:
     if not settings.serve.upkeep_s:
         return None
     return Upkeep(
-        due=lambda health: due(health, settings.compaction),
+        due=lambda health: due(health, settings.compaction, watch.recall_low),
         compact=lambda: compact(registry, settings.gate, allow=settings.allow_targets),
         every_s=settings.serve.upkeep_s,
     )
