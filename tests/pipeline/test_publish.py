@@ -114,18 +114,33 @@ def test_force_lets_it_through_and_tells_the_figures(
     assert f"quality recall@10 {recall_by_hand(worse):.4g}" in caplog.text
 
 
-def test_an_index_that_finds_less_is_refused(registry: Registry, parts: Parts, tmp_path: Path) -> None:
+def poor(parts: Parts, folder: Path) -> tuple[Bundle, float]:
+    """A bundle with an index of one bit a number, and its recall by hand."""
     vectors = np.load(parts.item_vectors)
-    (tmp_path / "index").mkdir()
+    (folder / "index").mkdir()
     index = build_index(Flat(), Binary(refine=0), vectors, "cosine")
-    index.save(tmp_path / "index")
-    poor = write_bundle(tmp_path / "poor", replace(parts, index=tmp_path / "index"))
-    assert poor.reference is not None
-    found = index.search(poor.reference.queries, 10).rows
-    exact = np.argsort(-(poor.reference.queries @ vectors.T), axis=1)[:, :10]
-    by_hand = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
+    index.save(folder / "index")
+    bundle = write_bundle(folder / "poor", replace(parts, index=folder / "index"))
+    assert bundle.reference is not None
+    found = index.search(bundle.reference.queries, 10).rows
+    exact = np.argsort(-(bundle.reference.queries @ vectors.T), axis=1)[:, :10]
+    return bundle, float(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)]))
+
+
+def test_an_index_that_finds_less_is_refused(registry: Registry, parts: Parts, tmp_path: Path) -> None:
+    bundle, by_hand = poor(parts, tmp_path)
     with pytest.raises(GateError, match=rf"its ANN recall@10 is {by_hand:.4g}, version 1 has 1, and gate.recall=0.02 allows 0.98"):
-        publish(registry, poor, replace(WIDE, recall=0.02))
+        publish(registry, bundle, replace(WIDE, recall=0.02))
+
+
+def test_what_stands_beside_an_index_does_not_flatter_it(registry: Registry, parts: Parts, bundle: Bundle, tmp_path: Path) -> None:
+    worse, by_hand = poor(parts, tmp_path)
+    registry.publish(worse)
+    added = [{**row, "id": f"again {row['id']}"} for row in worse.items("id", "title", "genres", "year").to_dicts()]
+    ChangeLog(registry.changes).append([Change(items=added, deleted=worse.items("id")["id"].to_list()[:30])])
+    assert by_hand < 1
+    _, recall, _ = judge(registry, bundle, WIDE).figures
+    assert (recall.candidate, recall.current) == (1, pytest.approx(by_hand))
 
 
 def test_a_slower_one_is_refused(registry: Registry, other: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

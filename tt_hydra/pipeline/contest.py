@@ -21,6 +21,7 @@ from tt_hydra.data.schema import HISTORY
 from tt_hydra.errors import BundleError
 from tt_hydra.index.threads import single_thread
 from tt_hydra.metrics.ann import recall_per_query
+from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.latency import measure_in_turns
 from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
 from tt_hydra.pipeline.stage.exclude import search_excluding
@@ -105,13 +106,13 @@ class Contestant:
         return self.served.items.current(identifier) is not None
 
     def ann_recall(self, vectors: FloatArray) -> float:
-        """Mean recall@10 of its index against its own exact search."""
-        snapshot = self.served.state.snapshot
-        found, exact = self.search(vectors, K), snapshot.exact(vectors, K)
-        rows = np.unique(found.rows[found.rows >= 0])
-        numbered = np.where(found.rows >= 0, np.searchsorted(rows, found.rows), -1)
-        recall = recall_per_query(SearchResult(found.scores, numbered), exact, vectors, snapshot.take(rows), snapshot.metric)
-        return float(recall.mean(dtype=np.float64))
+        """Mean recall@10 of its index against exact search over what the index holds.
+
+        Changes play no part: items beside an index are searched exactly, so that with them any compaction would seem to lose recall.
+        """
+        index, items = self.retriever.index, self.bundle.item_vectors
+        found, exact = index.search(vectors, K, self._params), exact_search(vectors, items, K, index.metric)
+        return float(recall_per_query(found, exact, vectors, items, index.metric).mean(dtype=np.float64))
 
     def quality(self, vectors: FloatArray, relevant: pl.Series, exclude: pl.Series) -> float:
         """Mean recall@10 of its index against the answers."""
