@@ -2,8 +2,8 @@
 
 A real server process; clients in threads. Readers check every answer against what the named version must say: model, vectors and scores.
 Writers upsert and delete 10,000 items, some of them as another process would, and look at once whether their write is seen. Meanwhile 100
-versions are swapped, by the service and by other processes. At the end every item is looked up, the server is killed with SIGKILL,
-started again, and every item is looked up again.
+versions are swapped, by the service and by other processes, and the catalogue is built anew twice. At the end every item is looked up,
+the server is killed with SIGKILL, started again, and every item is looked up again.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ K = 10
 READERS, WRITERS = 2, 3
 PATIENCE = 20.0
 """Seconds until what another process wrote or activated must be seen."""
+COMPACTIONS = 2
 
 
 class Server:
@@ -203,23 +204,32 @@ class Churn:
             self.count("stale_reads", why=f"{answer['index']} is older than the acknowledged {sequence}")
 
     def _swap(self) -> None:
-        numbers = [version.number for version in self.world.registry.versions()]
         with self.server.client() as client:
             for swap in range(self.swaps):
+                if swap % (self.swaps // (COMPACTIONS + 1)) == 1 and swap > 1:
+                    self._compact(client)
                 current = self.world.registry.current
+                numbers = [version.number for version in self.world.registry.versions()]
                 number = random.Random(swap).choice([each for each in numbers if each != current])
                 if swap % 2:
                     self.ask(client, "POST", f"/v1/versions/{number}/activate")
                 elif swap % 20:
                     self.world.registry.activate(number)
                 else:
-                    self._activate_elsewhere(number)
+                    self._command("versions", f"activate={number}")
                 self._follows(client, number, PATIENCE * (swap % 2 == 0))
                 self.count("swaps")
 
-    def _activate_elsewhere(self, number: int) -> None:
+    def _compact(self, client: httpx.Client) -> None:
+        """The catalogue is built anew by another process; the service takes that version up."""
+        before = len(self.world.registry.versions())
+        self._command("update", "compact=true", "gate.latency=100")  # on a machine under such a load, the time of a query says nothing
+        self.count("compactions", len(self.world.registry.versions()) - before)
+        self._follows(client, self.world.registry.current or 0, PATIENCE)
+
+    def _command(self, *words: str) -> None:
         environment = {**os.environ, "TT_HYDRA_OUTPUTS": str(self.world.registry.folder.parent)}
-        command = [sys.executable, "-m", "tt_hydra", "versions", f"activate={number}"]
+        command = [sys.executable, "-m", "tt_hydra", *words]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             self.count("failed_requests", why=done.stderr)
@@ -229,6 +239,8 @@ class Churn:
         while True:
             answer = self.search(client, 0)
             if answer is not None and answer["version"] == number:
+                return
+            if self.world.registry.current != number:  # the service has built it anew
                 return
             if time.perf_counter() > end:
                 self.count("stale_reads", why=f"version {number} was activated, {answer and answer['version']} answers")
@@ -280,7 +292,7 @@ def main() -> None:
 
 def report(churn: Churn, seconds: float) -> None:
     wrong = {name: float(churn.counts[name]) for name in ("failed_requests", "lost_writes", "mixed_answers", "stale_reads")}
-    done = {name: float(churn.counts[name]) for name in ("requests", "writes", "swaps")}
+    done = {name: float(churn.counts[name]) for name in ("requests", "writes", "swaps", "compactions")}
     p50, p99 = np.percentile(churn.seconds, [50, 99]) * 1000
     more = {"recall_low": churn.recall_low, "search_p50_ms": p50, "search_p99_ms": p99, "seconds": seconds}
     figures = {f"ours/{name}": float(value) for name, value in {**wrong, **more, **done}.items()}

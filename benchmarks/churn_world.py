@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ class World:
         self.items = made[0].manifest.num_items
         self._base: dict[str, np.ndarray] = {}
         self._written: dict[str, np.ndarray] = {}
-        self._asked: dict[str, np.ndarray] = {}
+        self._asked: dict[int, np.ndarray] = {}
+        self._lock = threading.Lock()
         self._rows: dict[str, dict[str, int]] = {}
         self._models: dict[int, str] = {}
         payloads = [payload(WRITTEN + number, "x") for number in range(written)]
@@ -88,7 +90,6 @@ class World:
                 retriever = Retriever.load(bundle.folder, verify=False)
                 self._base[model] = np.array(bundle.item_vectors)
                 self._rows[model] = retriever.row_of
-                self._asked[model] = retriever.embed_queries([Query(query_id=each) for each in self.queries])
                 self._written[model] = retriever.embed_items([{key: each[key] for key in ("topic", "price")} for each in payloads])
         if len(self._base) < 2:
             raise SystemExit("both seeds gave the same model, so that a mixture of versions could not be told")
@@ -112,10 +113,18 @@ class World:
         if not np.allclose(given, expected, atol=TOLERANCE):
             return f"vectors of {answer['index']} are not those of its model"
         scores = np.array([hit["score"] for hit in hits])
-        wanted = self._scores(self._asked[model][query], expected)
+        wanted = self._scores(self._query(answer["version"], query), expected)
         if not np.allclose(scores, wanted, atol=TOLERANCE * max(1.0, float(np.abs(wanted).max()))):
             return f"scores of {answer['index']} are {scores - wanted} off those of its model"
         return None if (np.diff(scores) <= 0).all() else "hits are not in order"
+
+    def _query(self, version: int, query: int) -> np.ndarray:
+        """The query's vector by a version's own towers and histories, whose items a version that was built anew has as they are by then."""
+        with self._lock:
+            if version not in self._asked:
+                retriever = Retriever.load(self.registry.version(version).folder, verify=False)
+                self._asked[version] = retriever.embed_queries([Query(query_id=each) for each in self.queries])
+            return self._asked[version][query]
 
     def _vector(self, model: str, code: int, identifier: str) -> np.ndarray:
         if code >= WRITTEN:
