@@ -68,7 +68,7 @@ def main() -> None:
         spans = [f"{hits / DRAWS:.2%} ({low:.2%} to {high:.2%})" for hits in (many, one) for low, high in [exact_interval(hits, DRAWS)]]
         rows.append([name, *spans, f"{wilson(found, POWER_DRAWS).value:.3f}", f"{seconds:.1f}"])
     judged = window_size(ROWS, WINDOW)
-    title = f"Drift of {WINDOW} vectors of {DIM} dimensions against {ROWS}; {judged} of a window are judged; stated rate of false alarms {LEVEL:.0%}"
+    title = f"Drift of {WINDOW} vectors x {DIM} against {ROWS} ({judged} of a window are judged), stated rate of false alarms {LEVEL:.0%}"
     header = ["vectors", f"false alarms, {references} references", "one reference", "power", "calibration, s"]
     table(title, header, rows)
     finish("drift", figures)

@@ -39,7 +39,10 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Does what the command line says and exits: 0 done, 1 a fault of ours (traceback), 2 refused, 130 interrupted, 143 terminated."""
+    """Does what the command line says and exits.
+
+    0 done, 1 a fault of ours (traceback), 2 refused, 3 ``monitor`` found an alarm, 130 interrupted, 143 terminated.
+    """
     prepare()
     sys.exit(status(sys.argv[1:]))
 
@@ -98,7 +101,7 @@ def _do(call: Call, typed: str) -> int:
         raise context.refusal
     if context.results:
         _show_jobs(context.results)
-    return REFUSED if any(isinstance(found, str) for _, found in context.results) else 0
+    return REFUSED if any(isinstance(found, str) for _, found in context.results) else context.status
 
 
 def _refuse_mistakes(context: Context) -> None:

@@ -42,6 +42,7 @@ class Context:
         refusal: the error of a single job.
         started: whether Hydra has made the folder of a job and called it.
         study: whether the jobs are trials, whose figures and errors go to their study.
+        status: exit status of a job that did what it was told.
     """
 
     call: Call
@@ -51,6 +52,7 @@ class Context:
     refusal: TTHydraError | None = None
     started: bool = False
     study: bool = False
+    status: int = 0
 
     @property
     def multirun(self) -> bool:
@@ -176,6 +178,22 @@ def _versions(config: DictConfig, context: Context) -> None:
     print(f"{len(found.versions)} versions in {found.folder}{removed}")
 
 
+def _monitor(config: DictConfig, context: Context) -> None:
+    from tt_hydra.pipeline.monitor import ALARM, MonitorCommandSettings, monitor  # noqa: PLC0415
+    from tt_hydra.report.monitor import monitor_table  # noqa: PLC0415
+
+    settings = _settings(config, context, MonitorCommandSettings)
+    if settings.rules is not None:
+        from tt_hydra.monitor.rules import write_rules  # noqa: PLC0415
+
+        print(*write_rules(Path(settings.rules), settings.alarm), sep="\n")
+        return
+    found = monitor(settings, context.typed)
+    show(monitor_table(found))
+    print(settings.run_dir / "monitor.html")
+    context.status = ALARM if found.alarm else 0
+
+
 def _serve(config: DictConfig, context: Context) -> None:
     from tt_hydra.pipeline.serve import ServeSettings, serve  # noqa: PLC0415
 
@@ -221,6 +239,7 @@ EXECUTE: dict[str, Callable[[DictConfig, Context], Mapping[str, float] | None]] 
     "export": _export,
     "compare": _compare,
     "init": _init,
+    "monitor": _monitor,
     "serve": _serve,
     "update": _update,
     "versions": _versions,

@@ -17,13 +17,14 @@ COMMANDS = {
     "export": "tt_hydra.pipeline.export.ExportSettings",
     "compare": "tt_hydra.pipeline.compare.CompareSettings",
     "init": "tt_hydra.pipeline.init.InitSettings",
+    "monitor": "tt_hydra.pipeline.monitor.MonitorCommandSettings",
     "serve": "tt_hydra.pipeline.serve.ServeSettings",
     "update": "tt_hydra.pipeline.update.UpdateSettings",
     "versions": "tt_hydra.pipeline.versions.VersionsSettings",
 }
 """The settings of each command, whose fields are the root nodes of its primary config; the first is meant where none is named."""
 
-RUN_DIR = {"run": "runtime.run_dir", "check": "runtime.run_dir", "evaluate": "run_dir", "compare": "run_dir"}
+RUN_DIR = {"run": "runtime.run_dir", "check": "runtime.run_dir", "evaluate": "run_dir", "compare": "run_dir", "monitor": "run_dir"}
 """Where a command's settings name the folder that the command line fills in."""
 
 RUNS = ("run", "check")
@@ -38,6 +39,8 @@ TEXTS = ("query", "query_id", "tower.query_prompt", "tower.item_prompt")
 PATHS = (
     "bundle",
     "publish",
+    "rules",
+    "traffic",
     "model",
     "delete",
     "input",

@@ -1,0 +1,125 @@
+"""The command on a small bundle with traffic written by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import CommandLine
+from pages import CHROMIUM, Page, in_browser
+
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.registry import REGISTRY, Registry
+from tt_hydra.contracts import Reference
+from tt_hydra.errors import DataError
+from tt_hydra.monitor.settings import AlarmLimits, TrafficLimits
+from tt_hydra.monitor.traffic import ITEM, Row, TrafficWriter
+from tt_hydra.pipeline.monitor import MonitorCommandSettings, monitor, quantile
+
+DIM = 16
+
+
+def write_traffic(folder, *, hits=10, shift=0.0, rows=300, version=1, seed=0):
+    random = np.random.default_rng(seed)
+    writer = TrafficWriter(folder, TrafficLimits())
+    for number in range(rows):
+        vector = (random.standard_normal(DIM) + shift).astype(np.float32)
+        seconds = {"tower": 0.001, "search": 0.002, "merge": 0.0005, "total": (number + 1) / 1000}
+        more = {"hits": hits, "wanted": 10, "unknown": int(number < 3), "values": 1, "ids": ["a", f"{number % 4}"], "scores": [vector[0]]}
+        writer.add(Row(time=time.time() - number, version=version, vector=vector, **seconds, **more))
+    writer.add(Row(kind=ITEM, time=time.time(), version=version, vector=vector))
+    writer.write()
+
+
+@pytest.fixture
+def settings(bundle_folder, tmp_path, monkeypatch):
+    """A published bundle, whose reference is replaced by one of normal vectors."""
+    normal = np.random.default_rng(9).standard_normal((600, DIM)).astype(np.float32)
+    reference = Reference(queries=normal, scores=normal[:, :10], items=normal, unknown_share=0.01)
+    monkeypatch.setattr(Bundle, "reference", reference)
+    outputs = tmp_path / "outputs"
+    Registry(outputs / REGISTRY).publish(Bundle.load(bundle_folder))
+
+    def make(**more):
+        return MonitorCommandSettings(outputs=outputs, run_dir=tmp_path / "report", **more)
+
+    return make
+
+
+def states(found):
+    return {check.name: check.state for check in found.checks}
+
+
+def test_quiet_traffic(settings, tmp_path):
+    write_traffic(tmp_path / "outputs" / REGISTRY / "traffic")
+    write_traffic(tmp_path / "outputs" / REGISTRY / "traffic", hits=0, version=2)  # of another version: not looked at
+    found = monitor(settings())
+    assert not found.alarm
+    kinds = states(found)
+    assert [kinds[f"drift of {kind}"] for kind in ("queries", "items", "scores")] == ["fine", "too little", "fine"]
+    checks = {check.name: check for check in found.checks}
+    assert (checks["recall@10"].value, checks["recall@10"].seen) == (1, 300)
+    assert checks["p50 of total"].value == pytest.approx(150.5)
+    assert (checks["unknown values"].value, checks["coverage"].value) == (0.01, 5 / 40)
+    written = json.loads((tmp_path / "report" / "monitor.json").read_text())
+    assert (written["alarm"], written["queries"]) == (False, 300)
+    page = Page((tmp_path / "report" / "monitor.html").read_text())
+    assert page.plots() == ["plot-latency", "plot-recall", "plot-drift"]
+
+
+def test_planted_faults_are_alarms(settings, tmp_path):
+    write_traffic(tmp_path / "elsewhere", hits=8, shift=1.0)
+    found = monitor(settings(traffic=str(tmp_path / "elsewhere"), alarm=AlarmLimits(p99_ms=20)))
+    raised = {name for name, state in states(found).items() if state == "alarm"}
+    assert raised == {"recall@10", "drift of queries", "drift of scores", "p99 of total"}
+
+
+def test_too_little_traffic(settings, tmp_path):
+    with pytest.raises(DataError, match="holds no query of this version"):
+        monitor(settings())
+    write_traffic(tmp_path / "few", rows=20, hits=0)
+    found = monitor(settings(traffic=str(tmp_path / "few")))
+    kinds = states(found)
+    assert not found.alarm
+    assert (kinds["recall@10"], kinds["drift of queries"], kinds["unknown values"]) == ("too little", "too little", "too little")
+
+
+def test_damaged_traffic_is_named(settings, tmp_path):
+    (tmp_path / "traffic-x.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"traffic-x\.parquet cannot be read"):
+        monitor(settings(traffic=str(tmp_path)))
+
+
+def test_a_quantiles_interval():
+    """Of 100 values 1 ... 100 the median lies between the order statistics of places 50 -+ 9.8, counted from 0."""
+    assert quantile(np.arange(1.0, 101), 0.5) == (50.5, 41.0, 61.0)
+    assert quantile(np.array([3.0]), 0.99) == (3, 3, 3)
+
+
+def test_as_a_process(bundle_folder, tmp_path):
+    line = CommandLine(tmp_path / "work", ["monitor", f"bundle={bundle_folder}", f"traffic={tmp_path / 'traffic'}"])
+    none = line.run()
+    assert none.status == 2
+    assert "holds no query of this version" in none.err
+    write_traffic(tmp_path / "traffic", hits=5)
+    alarm = line.run()
+    assert alarm.status == 3, alarm.err
+    assert "recall@10" in alarm.out
+    assert Path(alarm.out.strip().splitlines()[-1]).name == "monitor.html"
+    fine = line.run("alarm.recall=0.1", "alarm.level=0.0001")
+    assert fine.status == 0, fine.err
+    rules = line.run(f"rules={tmp_path / 'rules'}")
+    assert rules.status == 0, rules.err
+    assert [Path(text).exists() for text in rules.out.split()] == [True, True]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_browser_draws_it(settings, tmp_path):
+    write_traffic(tmp_path / "traffic", hits=8, shift=1.0)
+    monitor(settings(traffic=str(tmp_path / "traffic")))
+    found = in_browser(tmp_path / "report" / "monitor.html", tmp_path / "profile")
+    assert found.drawn() == ["plot-latency", "plot-recall", "plot-drift"]
