@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -31,27 +32,28 @@ def client(bundle: Bundle, other_bundle: Bundle, tmp_path_factory: pytest.TempPa
 def attack(client: httpx.Client, examples: int) -> int:
     """So many requests of each operation and kind; how many were sent."""
     schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
-    sent = 0
-    for found in schema.get_all_operations():
-        operation = found.ok()
-        for mode in MODES:
-
-            @settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-            @given(case=operation.as_strategy(generation_mode=mode))
-            def ask(case: schemathesis.Case, path: str = operation.path) -> None:
-                nonlocal sent
-                answer = case.call(base_url=str(client.base_url), headers=WRITER)
-                sent += 1
-                assert answer.status_code < 500 or path == "/readyz", (path, case.body, answer.text)
-                if answer.status_code >= 400:
-                    assert answer.json()["error"]["reason"]
-
-            try:
-                ask()
-            except Unsatisfiable:
-                continue  # an operation without parameters cannot be asked wrongly
+    sent = sum(ask(client, found.ok(), mode, examples) for found in schema.get_all_operations() for mode in MODES)
     assert client.get("/readyz").status_code == 200
     assert client.post("/v1/search", json={"queries": [{"id": "3"}]}).status_code == 200
+    return sent
+
+
+def ask(client: httpx.Client, operation: schemathesis.schemas.APIOperation, mode: GenerationMode, examples: int) -> int:
+    """Requests of one operation and kind."""
+    sent = 0
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def once(case: schemathesis.Case) -> None:
+        nonlocal sent
+        answer = case.call(base_url=str(client.base_url), headers=WRITER)
+        sent += 1
+        assert answer.status_code < 500 or operation.path == "/readyz", (operation.label, case.body, answer.text)
+        if answer.status_code >= 400:
+            assert answer.json()["error"]["reason"]
+
+    with suppress(Unsatisfiable):  # an operation without parameters cannot be asked wrongly
+        once()
     return sent
 
 
