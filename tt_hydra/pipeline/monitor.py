@@ -18,7 +18,7 @@ from tt_hydra.artifact.registry import REGISTRY, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.contracts import FloatArray, Reference
 from tt_hydra.errors import ConfigError, DataError
-from tt_hydra.monitor.calibration import Values, Verdict
+from tt_hydra.monitor.calibration import RESAMPLES, Values, Verdict
 from tt_hydra.monitor.drift import EmbeddingDrift, ScoreDrift, window_size
 from tt_hydra.monitor.intervals import wilson
 from tt_hydra.monitor.latency import PHASES, QUANTILES
@@ -176,7 +176,7 @@ def _drift(reference: Reference | None, rows: pl.DataFrame, settings: MonitorCom
         elif len(window) < size:
             yield kind, f"{len(window)} different ones were seen, {size} are needed"
         else:
-            yield kind, detector(norm, size=size, level=settings.alarm.level / len(KINDS)).judge(window)
+            yield kind, detector(norm, size=size, level=settings.alarm.level / len(KINDS), resamples=RESAMPLES).judge(window)
 
 
 def _ratios(judged: Verdict | str) -> dict[str, float]:

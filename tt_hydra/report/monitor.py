@@ -82,7 +82,7 @@ def _checks(found: Monitored) -> Html:
             number(_interval(check)),
             number(_plain(check.limit, check.unit)),
             number(f"{check.seen:,}"),
-            element("td", check.text),
+            element("td", check.text, class_="words"),
         ]
         for check in found.checks
     ]
