@@ -201,7 +201,7 @@ def test_what_a_run_is_said_to_leave_is_there(run: Path) -> None:
 
 def test_three_lines_of_python(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TT_HYDRA_OUTPUTS", str(run))
-    (code,) = blocks("python")
+    code = blocks("python")[0]
     assert len([line for line in code.splitlines() if line]) == 3
     names: dict[str, Any] = {}
     exec(code, names)
@@ -209,3 +209,21 @@ def test_three_lines_of_python(run: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
     assert all(hit.id.startswith("s") and hit.title.startswith("article") for hit in hits)
     assert hits[0].score >= hits[4].score
+
+
+def test_the_client_of_a_running_service(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TT_HYDRA_TOKEN", "secret")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TT_HYDRA_OUTPUTS": str(run), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tt_hydra", "serve", "bundle=latest", "serve.port=0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
+        try:
+            assert service.stdout is not None
+            address = next(line.split()[-1] for line in service.stdout if line.startswith("serving at "))
+            code = blocks("python")[1]
+            assert "http://127.0.0.1:8080" in code
+            names: dict[str, Any] = {}
+            exec(code.replace("http://127.0.0.1:8080", address), names)
+            assert [hit.id[0] for hit in names["hits"]] == ["s"] * 5
+        finally:
+            service.terminate()
+    assert service.returncode == 0
