@@ -85,7 +85,7 @@ def _check_columns(served: Served, frame: pl.DataFrame, path: str) -> None:
         if column not in types and (column != VECTOR or served.has_towers):
             raise DataError(f"{path}: items have no column {column!r}{nearest(column, list(types))}; they have {', '.join(types)}")
     features = [each.name for each in served.retriever.bundle.featurizer.items] if served.has_towers else [VECTOR]
-    missing = [each for each in features if each not in frame.columns]
+    missing = [each for each in features if each not in frame.columns and each not in served.items.identity]
     if missing:
         raise DataError(
             f"{path} has no column {', '.join(map(repr, missing))}: the item tower takes {', '.join(features)}. A row replaces the whole "

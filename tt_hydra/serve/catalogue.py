@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -42,6 +43,13 @@ class Items:
         self._added: list[Mapping[str, Any]] = []
         self._rows_of: dict[str, tuple[int, ...]] = {}
         self._current: dict[str, int | None] = {}
+
+    @cached_property
+    def identity(self) -> tuple[str, ...]:
+        """Features of the items that are nothing but the id: whoever writes an item need not repeat it."""
+        ids = pl.Series(self._base_ids, dtype=pl.String)
+        names = [each.name for each in self._bundle.featurizer.items if each.name in self.types and not self.types[each.name].is_nested()]
+        return tuple(name for name in names if (self.column(name).cast(pl.String, strict=False) == ids).fill_null(False).all())
 
     @property
     def size(self) -> int:
@@ -131,7 +139,8 @@ class Items:
         for name in given:
             if name not in self.types and name != VECTOR:
                 raise DataError(f"items have no column {name!r}; they have {', '.join(self.types)}")
-        return {ID: str(identifier)} | {name: self._value(name, value) for name, value in given.items() if name not in (ID, VECTOR)}
+        own = {name: typed(name, [str(identifier)], self.types[name])[0] for name in self.identity} if ID in given else {}
+        return {ID: str(identifier)} | own | {name: self._value(name, value) for name, value in given.items() if name not in (ID, VECTOR)}
 
     def _value(self, name: str, value: Any) -> Any:
         kind = self.types[name]
