@@ -95,8 +95,11 @@ def test_damaged_traffic_is_named(settings, tmp_path):
 
 
 def test_a_quantiles_interval():
-    """Of 100 values 1 ... 100 the median lies between the order statistics of places 50 -+ 9.8, counted from 0."""
-    assert quantile(np.arange(1.0, 101), 0.5) == (50.5, 41.0, 61.0)
+    """Of 100 values 1 ... 100 the median lies between the 40th and the 61st: floor(50 - 9.8) and 1 + ceil(50 + 9.8), counted from 1."""
+    assert quantile(np.arange(1.0, 101), 0.5) == (50.5, 40.0, 61.0)
+    value, low, high = quantile(np.arange(1.0, 16), 0.99)
+    assert (low, high) == (14, 15), "floor(14.85 - .76)"
+    assert low <= value <= high
     assert quantile(np.array([3.0]), 0.99) == (3, 3, 3)
 
 

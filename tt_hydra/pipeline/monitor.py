@@ -152,7 +152,7 @@ def quantile(ordered: Values, share: float) -> tuple[float, float, float]:
     """A quantile of ascending values, with the order statistics between which it lies with 95% probability."""
     count = len(ordered)
     width = Z * math.sqrt(count * share * (1 - share))
-    places = [min(count - 1, max(0, place)) for place in (math.floor(count * share - width), math.ceil(count * share + width))]
+    places = [min(count - 1, max(0, place)) for place in (math.floor(count * share - width) - 1, math.ceil(count * share + width))]
     return float(np.quantile(ordered, share)), float(ordered[places[0]]), float(ordered[places[1]])
 
 
