@@ -87,6 +87,8 @@ class Patient:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+
         async def told(message: Message) -> None:
             try:
                 await send(message)
