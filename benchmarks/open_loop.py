@@ -33,7 +33,7 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
     return head.encode() + body
 
 
-@dataclass
+@dataclass(eq=False)
 class _Connection:
     socket: socket.socket
     due: float = 0.0
@@ -127,7 +127,17 @@ class Client:
         connection.due = due
         connection.socket.sendall(content)
 
+    def _drop(self, connection: _Connection) -> None:
+        """Lets go of a connection that the service closed because nothing was sent through it."""
+        self._free.remove(connection)
+        del self._by_number[connection.socket.fileno()]
+        self._poll.unregister(connection.socket)
+        connection.socket.close()
+
     def _receive(self, connection: _Connection, load: Load) -> int:
+        if connection in self._free:
+            self._drop(connection)
+            return 0
         connection.buffer += connection.socket.recv(1 << 20)
         if connection.need < 0:
             place = connection.buffer.find(END)

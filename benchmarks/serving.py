@@ -30,8 +30,8 @@ from open_loop import Client, Load, pin, request
 ITEMS, USERS, EVENTS = 100_000, 5_000, 250_000
 K, ROUNDS, TOGETHER = 10, 5, 64
 P99_LIMIT_MS = 250.0
-QUERY_WORDS = 6
-"""As many as a question to a web search has."""
+QUERY_WORDS = 8
+"""Of a question to the BERT tower."""
 DELAY_MS = 0.0
 SERVICE_CORE, CLIENT_CORE = 0, 1
 

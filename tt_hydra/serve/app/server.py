@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -24,6 +25,9 @@ CLOSED = "handler is closed"
 """What uvloop says of a connection whose other side is gone."""
 KEEP_ALIVE_S = 75
 """An idle connection is kept so long: longer than clients and load balancers keep theirs, so that none sends into a closing one."""
+
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from the others: Python's own 5 ms is longer than a whole answer takes."""
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +140,7 @@ def run(service: Service, at: socket.socket, told: Callable[[str], None], upkeep
             return
         told(address)
 
+    sys.setswitchinterval(SWITCH_S)
     warming = threading.Thread(target=prepare, name="warm-up", daemon=True)
     service.engine.start(upkeep)
     warming.start()
