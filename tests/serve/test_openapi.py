@@ -12,7 +12,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
-from services import WRITER, registry_of, running
+from services import WRITER, line, registry_of, running, serving
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.serve.settings import ServeOptions
@@ -62,14 +62,16 @@ def test_generated_requests_get_an_answer_that_is_no_failure_of_ours(client: htt
 
 
 @pytest.mark.slow
-def test_ten_thousand_generated_requests_leave_the_service_as_it_was(client: httpx.Client) -> None:
-    attack(client, 20)
-    before = resident_mb()
-    assert attack(client, 1000) >= 10_000
-    assert resident_mb() - before < GROWTH_MB
+def test_ten_thousand_generated_requests_leave_the_service_as_it_was(bundle: Bundle, tmp_path: Path) -> None:
+    with serving(line(tmp_path, f"bundle={bundle.folder}")) as (process, client):
+        client.headers.update(WRITER)
+        attack(client, 20)
+        before = resident_mb(process.popen.pid)
+        assert attack(client, 1000) >= 10_000
+        assert resident_mb(process.popen.pid) - before < GROWTH_MB
 
 
-def resident_mb() -> float:
-    """Memory of this process, in which the service runs."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
+def resident_mb(process: int) -> float:
+    """Memory of a process."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     return next(int(each.split()[1]) for each in status.splitlines() if each.startswith("VmRSS")) / 1024

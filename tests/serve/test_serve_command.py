@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
-from commands import CommandLine, Process
-from services import TOKEN, WRITER
+from services import QUIET, WRITER, line, serving
 
 from tt_hydra import cli
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.registry import Registry
-
-QUIET = ("serve.port=0", "serve.runtime=torch", "serve.upkeep_s=0")
-
-
-def line(folder: Path, *overrides: str, token: str = TOKEN) -> CommandLine:
-    return CommandLine(folder, ["serve", *QUIET, *overrides], environment={"TT_HYDRA_TOKEN": token})
-
-
-@contextmanager
-def serving(command: CommandLine) -> Iterator[tuple[Process, httpx.Client]]:
-    """The process and a client of it, as soon as it says where it listens."""
-    process = command.start()
-    try:
-        assert process.popen.stdout is not None
-        told = process.popen.stdout.readline()
-        found = re.fullmatch(r"serving at (http://\S+)\n", told)
-        assert found, told + process.end().err
-        with httpx.Client(base_url=found.group(1), timeout=30) as client:
-            yield process, client
-    finally:
-        if process.popen.poll() is None:
-            process.popen.kill()
 
 
 def test_a_service_answers_writes_restarts_and_ends_in_order(bundle: Bundle, tmp_path: Path) -> None:

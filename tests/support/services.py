@@ -1,7 +1,8 @@
-"""A service on a real socket of this process."""
+"""Services on real sockets: of this process, and as processes of their own."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import uvicorn
+from commands import CommandLine, Process
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.registry import Registry
@@ -20,6 +22,7 @@ from tt_hydra.serve.settings import ServeOptions
 
 TOKEN = "a secret"
 WRITER = {"Authorization": f"Bearer {TOKEN}"}
+QUIET = ("serve.port=0", "serve.runtime=torch", "serve.upkeep_s=0")
 
 
 def registry_of(folder: Path, bundles: Sequence[Bundle]) -> Registry:
@@ -58,3 +61,24 @@ def running(
         thread.join()
         service.close()
         at.close()
+
+
+def line(folder: Path, *overrides: str, token: str = TOKEN) -> CommandLine:
+    """The command line of a service on a free port."""
+    return CommandLine(folder, ["serve", *QUIET, *overrides], environment={"TT_HYDRA_TOKEN": token})
+
+
+@contextmanager
+def serving(command: CommandLine) -> Iterator[tuple[Process, httpx.Client]]:
+    """The process and a client of it, as soon as it says where it listens."""
+    process = command.start()
+    try:
+        assert process.popen.stdout is not None
+        told = process.popen.stdout.readline()
+        found = re.fullmatch(r"serving at (http://\S+)\n", told)
+        assert found, told + process.end().err
+        with httpx.Client(base_url=found.group(1), timeout=30) as client:
+            yield process, client
+    finally:
+        if process.popen.poll() is None:
+            process.popen.kill()
