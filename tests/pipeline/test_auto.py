@@ -39,7 +39,8 @@ def test_a_run_serves_the_chosen_index_and_keeps_every_point(line: CommandLine, 
     assert "index/auto/winners_curse" in first
     assert first["index/auto/sampled"] == 0
     assert chosen.meets
-    assert chosen.bytes_per_item == pytest.approx(first["index/bytes_per_item"])
+    # The saved header spells the tuned search parameters, the measured one those of the build: some bytes over 80 items.
+    assert chosen.bytes_per_item == pytest.approx(first["index/bytes_per_item"], abs=0.2)
     assert first["index/bytes_per_item"] <= 60
     assert first["budget/met"] == 1
     assert chosen.quality == pytest.approx(first["valid/index/recall@10"], abs=1e-6)
