@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 import torch
 from bundle_parts import ITEMS, TEXT_ONLY, make_parts
+from killed import SUPPORT
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.keys import fingerprint
@@ -221,24 +222,16 @@ from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, {support!r})
 from bundle_parts import make_parts
+from killed import killed_at
 from tt_hydra.artifact import bundle, files
 from tt_hydra.artifact.write import write_bundle
 folder = Path({folder!r})
 parts = make_parts(folder / "parts")
-
-def killed_at(owner, name, call):
-    real, calls = getattr(owner, name), []
-    def counted(*arguments, **options):
-        calls.append(name)
-        if len(calls) == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*arguments, **options)
-    setattr(owner, name, counted)
 """
 
 
 def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    code = PREPARE.format(support=str(Path(__file__).parents[1] / "support"), folder=str(folder)) + code
+    code = PREPARE.format(support=SUPPORT, folder=str(folder)) + code
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from tt_hydra.artifact import changes as module
+from tt_hydra.artifact.acknowledged import ACKNOWLEDGED
 from tt_hydra.artifact.changes import Change, ChangeLog
 from tt_hydra.errors import BundleError, DataError
 
@@ -142,7 +143,7 @@ def test_a_torn_tail_is_passed_over_and_then_cut(tmp_path: Path, noted: bool) ->
             folder = shutil.copytree(tmp_path / "one", tmp_path / f"{cut}{len(filling)}")
             segments(folder)[0].write_bytes(longer[:cut] + filling)
             if not noted:
-                (folder / module.ACKNOWLEDGED).unlink()
+                (folder / ACKNOWLEDGED).unlink()
             reader = ChangeLog(folder)
             assert seen(reader) == [(1, ["a"]), (2, ["b"])]
             assert ChangeLog(folder).append([items("d")])[0].seq == 3
@@ -155,13 +156,13 @@ def test_a_whole_frame_that_was_not_noted_is_taken_in(tmp_path: Path) -> None:
     """A power cut may lose what says how far the log goes, but not what was forced to the disk."""
     log = ChangeLog(tmp_path)
     log.append([items("a")])
-    early = (tmp_path / module.ACKNOWLEDGED).read_bytes()
+    early = (tmp_path / ACKNOWLEDGED).read_bytes()
     log.append([items("b")])
     log.append([items("c")])
     for content in (early, b"", early[:-1] + b"?", b"x" * 500):
-        (tmp_path / module.ACKNOWLEDGED).write_bytes(content)
+        (tmp_path / ACKNOWLEDGED).write_bytes(content)
         assert seen(ChangeLog(tmp_path)) == [(1, ["a"]), (2, ["b"]), (3, ["c"])]
-    (tmp_path / module.ACKNOWLEDGED).unlink()
+    (tmp_path / ACKNOWLEDGED).unlink()
     assert ChangeLog(tmp_path).append([items("d")])[0].seq == 4
 
 
@@ -172,7 +173,7 @@ def test_damage_in_the_middle_is_an_error_that_names_the_place(tmp_path: Path, n
         log.append([items(f"i{step}")])
         ends.append((len(segments(tmp_path)), segments(tmp_path)[-1].stat().st_size))
     if not noted:
-        (tmp_path / module.ACKNOWLEDGED).unlink()
+        (tmp_path / ACKNOWLEDGED).unlink()
     first = segments(tmp_path)[0]
     whole = first.read_bytes()
     frames = [0, *(size for number, size in ends if number == 1)]
@@ -299,7 +300,7 @@ def test_pruning_removes_files_whose_changes_are_all_old(tmp_path: Path, small: 
     assert log.append([items("new")])[0].seq == 21
     for each in (log, reader, ChangeLog(tmp_path)):
         assert seen(each, 20) == [(21, ["new"])]
-    (tmp_path / module.ACKNOWLEDGED).unlink()
+    (tmp_path / ACKNOWLEDGED).unlink()
     assert ChangeLog(tmp_path).last == 21
 
 

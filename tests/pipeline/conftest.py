@@ -3,12 +3,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import CommandLine, Done, Undisturbed, figures, quality
 from toy_table import write_table
 
 from tt_hydra import cli
+
+if TYPE_CHECKING:
+    from tt_hydra.artifact.bundle import Bundle
 
 SMALL = [
     *("embedding_dim=8", "tower.feature_dim=8", "tower.text_buckets=64", "train.batch_size=96", "train.max_epochs=6", "optimizer.lr=0.02"),
@@ -69,3 +73,20 @@ def _status(line: CommandLine, more: Sequence[str]) -> int:
         patch.setenv("TT_HYDRA_OUTPUTS", str(line.outputs))
         patch.setattr(sys, "argv", ["tt-hydra", *arguments])
         return cli.status(arguments)
+
+
+@pytest.fixture
+def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions that are held against each other are timed a few times only."""
+    monkeypatch.setattr("tt_hydra.pipeline.contest.CALLS", 5)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of other towers over the catalogue of ``parts``."""
+    from bundle_parts import make_parts  # noqa: PLC0415  # seconds of imports that most tests do not need
+
+    from tt_hydra.artifact.write import write_bundle  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("other")
+    return write_bundle(folder / "bundle", make_parts(folder, seed=1))

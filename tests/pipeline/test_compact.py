@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bundle_parts import FULL, ITEMS, make_parts
+from killed import SUPPORT
 from tiny_bert import write_tiny_bert
 
 from tt_hydra.artifact.bundle import Bundle
@@ -25,7 +26,6 @@ from tt_hydra.index.factory import Factory
 from tt_hydra.index.flat import Flat
 from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.ivf import Ivf
-from tt_hydra.pipeline import contest
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.contest import Contestant
 from tt_hydra.pipeline.publish import Gate
@@ -39,9 +39,7 @@ AGAIN = {"id": "i3", "title": "the third film, cut anew", "genres": [], "year": 
 GONE = ["i1", "i7", "Ü, 'q'"]
 
 
-@pytest.fixture(autouse=True)
-def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contest, "CALLS", 5)
+pytestmark = pytest.mark.usefixtures("few_calls")
 
 
 def registry_of(folder: Path, parts: Parts) -> Registry:
@@ -266,22 +264,17 @@ def test_a_new_version_meanwhile_wins(tmp_path: Path, parts: Parts, monkeypatch:
 
 
 KILLED = """
-import os, signal, sys
+import sys
 from pathlib import Path
+sys.path.insert(0, {support!r})
+from killed import killed_at
 from tt_hydra.artifact import bundle, files, registry as registry_module, renew
 from tt_hydra.artifact.registry import Registry
 from tt_hydra.pipeline import contest
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.publish import Gate
 contest.CALLS = 5
-owner, name, call = {owner}, {name!r}, {call}
-real, calls = getattr(owner, name), []
-def counted(*arguments, **options):
-    calls.append(name)
-    if len(calls) == call:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments, **options)
-setattr(owner, name, counted)
+killed_at({owner}, {name!r}, {call})
 compact(Registry(Path({folder!r})), Gate(quality=1.0, recall=1.0, latency=1e6))
 """
 
@@ -297,7 +290,7 @@ compact(Registry(Path({folder!r})), Gate(quality=1.0, recall=1.0, latency=1e6))
 )
 def test_a_kill_leaves_the_old_version_or_the_new_one(tmp_path: Path, parts: Parts, owner: str, name: str, call: int, current: int) -> None:
     registry = registry_of(tmp_path, parts)
-    code = KILLED.format(owner=owner, name=name, call=call, folder=str(registry.folder))
+    code = KILLED.format(support=SUPPORT, owner=owner, name=name, call=call, folder=str(registry.folder))
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )

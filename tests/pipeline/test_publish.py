@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundle_parts import make_parts
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change, ChangeLog
@@ -17,7 +16,6 @@ from tt_hydra.artifact.write import Parts, write_bundle
 from tt_hydra.errors import BundleError, ConfigError, GateError
 from tt_hydra.index.build import build_index
 from tt_hydra.index.flat import Flat
-from tt_hydra.pipeline import contest
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.contest import Contest, Contestant
 from tt_hydra.pipeline.publish import Gate, judge, publish
@@ -27,16 +25,7 @@ WIDE = Gate(quality=1.0, recall=1.0, latency=1e6)
 """Margins that nothing exceeds: what is left decides."""
 
 
-@pytest.fixture(autouse=True)
-def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contest, "CALLS", 5)
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle of other towers over the same catalogue."""
-    folder = tmp_path_factory.mktemp("other")
-    return write_bundle(folder / "bundle", make_parts(folder, seed=1))
+pytestmark = pytest.mark.usefixtures("few_calls")
 
 
 @pytest.fixture(scope="module")

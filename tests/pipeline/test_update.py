@@ -18,7 +18,6 @@ from tt_hydra.artifact.write import Parts, write_bundle
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import BundleError, ConfigError, DataError
 from tt_hydra.index.compaction import Compaction
-from tt_hydra.pipeline import contest
 from tt_hydra.pipeline.publish import Gate
 from tt_hydra.pipeline.update import Updated, UpdateSettings, update
 from tt_hydra.serve.engine import Engine
@@ -32,9 +31,7 @@ OPEN = Gate(quality=1.0, recall=1.0, latency=1e6)
 NEVER = Compaction(least_rows=10_000)
 
 
-@pytest.fixture(autouse=True)
-def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contest, "CALLS", 5)
+pytestmark = pytest.mark.usefixtures("few_calls")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 import torch
 from bundle_parts import ITEMS, make_parts
+from killed import SUPPORT
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change, ChangeLog
@@ -45,9 +46,7 @@ GONE = ["i1", "i7"]
 KNOWN = [Query(query_id=str(number)) for number in range(12)]
 
 
-@pytest.fixture(autouse=True)
-def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contest, "CALLS", 5)
+pytestmark = pytest.mark.usefixtures("few_calls")
 
 
 @pytest.fixture
@@ -58,12 +57,6 @@ def registry(tmp_path: Path, parts: Parts) -> Registry:
     vectors = Retriever.load(registry.version(1).folder).embed_items([NEW, AGAIN])
     ChangeLog(registry.changes).append([Change(deleted=GONE, items=[NEW, AGAIN], vectors=vectors, model=model)])
     return registry
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("other")
-    return write_bundle(folder / "bundle", make_parts(folder, seed=1))
 
 
 @pytest.fixture(scope="module")
@@ -306,28 +299,24 @@ def test_a_map_that_makes_no_sense_is_refused(width: int, dim: int, count: int, 
 
 
 KILLED = """
-import os, signal
+import sys
 from pathlib import Path
+sys.path.insert(0, {support!r})
+from killed import killed_at
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.registry import Registry
 from tt_hydra.pipeline import contest
 from tt_hydra.pipeline.publish import Gate
 from tt_hydra.pipeline.upgrade import upgrade
 contest.CALLS = 5
-real, calls = Registry._point, []
-def counted(*arguments):
-    calls.append(1)
-    if len(calls) == {call}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments)
-Registry._point = counted
+killed_at(Registry, "_point", {call})
 upgrade(Registry(Path({folder!r})), Bundle.load({model!r}), Gate(quality=1.0, recall=1.0, latency=1e6), bridge=True)
 """
 
 
 @pytest.mark.parametrize(("call", "current"), [(1, 1), (2, 2)])
 def test_a_kill_leaves_the_old_version_or_the_bridge(registry: Registry, turned: Bundle, call: int, current: int) -> None:
-    code = KILLED.format(call=call, folder=str(registry.folder), model=str(turned.folder))
+    code = KILLED.format(support=SUPPORT, call=call, folder=str(registry.folder), model=str(turned.folder))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == -signal.SIGKILL, done.stderr

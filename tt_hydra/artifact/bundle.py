@@ -54,6 +54,13 @@ def digests(folder: Path, names: Iterable[str]) -> list[str]:
         return list(pool.map(lambda name: sha256(folder / name), names))
 
 
+def listed(folder: Path) -> dict[str, dict[str, Any]]:
+    """What a manifest says of the files that lie there now: size and checksum of each but the manifest itself."""
+    bytes_of = {name: size for name, size in sizes(folder).items() if name != MANIFEST}
+    hashed = zip(bytes_of.items(), digests(folder, bytes_of), strict=True)
+    return {name: {"bytes": size, "sha256": digest} for (name, size), digest in hashed}
+
+
 @dataclass(frozen=True)
 class Bundle:
     """An opened bundle; its parts are read when they are asked for."""
@@ -174,6 +181,11 @@ class Bundle:
     def item_columns(self) -> tuple[str, ...]:
         """Columns of the items: ``id``, features and whatever else the source had."""
         return tuple(pl.read_parquet_schema(self.folder / ITEMS))
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        """Ids of the items as text, in row order."""
+        return self.items("id")["id"].cast(pl.String).to_list()
 
     def items(self, *columns: str) -> pl.DataFrame:
         """Some raw columns of the items (all, if none is named), in row order."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
 import threading
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from tt_hydra.artifact.acknowledged import Mark, note, noted_in
 from tt_hydra.artifact.change import Change, Frame, frame, frame_at, frame_behind, normal, pack
 from tt_hydra.artifact.files import disk_errors, sync
 from tt_hydra.artifact.lock import FileLock
@@ -29,27 +28,10 @@ log = logging.getLogger(__name__)
 
 CHANGES = "changes"
 """Its folder under a registry."""
-ACKNOWLEDGED, LOCK, SUFFIX = "acknowledged", ".lock", ".log"
+LOCK, SUFFIX = ".lock", ".log"
 SEGMENT = 16 * 2**20
 """Bytes from which on another segment is begun."""
-_MARK = struct.Struct("<QQQ")
-_CRC = struct.Struct("<I")
 _REPAIR = "Copy the folder from a backup, or remove it: what its changes added since the version that is served is then lost"
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """A place behind a frame.
-
-    Attributes:
-        segment: number that the segment is named by, its first change's; 0 without any.
-        end: offset.
-        last: number of the last change before it.
-    """
-
-    segment: int
-    end: int
-    last: int
 
 
 class ChangeLog:
@@ -64,7 +46,7 @@ class ChangeLog:
         self.folder = folder
         self._after = after
         self._opened = False
-        self._read_to = _Mark(0, 0, 0)
+        self._read_to = Mark(0, 0, 0)
         self._one_thread = threading.Lock()
 
     @property
@@ -140,26 +122,26 @@ class ChangeLog:
             finally:
                 lock.release()
 
-    def _acknowledged(self) -> _Mark:
+    def _acknowledged(self) -> Mark:
         """How far the log goes. Whoever opens it makes sure first that nothing acknowledged lies behind what the file says."""
-        mark = self._noted() if self._opened else None
+        mark = noted_in(self.folder) if self._opened else None
         if mark is not None:
             return mark
         if not self.folder.is_dir():
-            return _Mark(0, 0, self._after)
+            return Mark(0, 0, self._after)
         with self._alone():
             mark = self._recovered()
         self._opened = True
         return mark
 
-    def _recovered(self) -> _Mark:
+    def _recovered(self) -> Mark:
         """The end of the last whole frame; to be called alone. Frames that were whole but not noted are forced to the disk and noted."""
-        segments, noted = self._segments(), self._noted()
+        segments, noted = self._segments(), noted_in(self.folder)
         if noted is not None and noted.segment and (not segments or noted.segment > segments[-1]):
             raise BundleError(f"{self._path(noted.segment)} is missing: changes up to {noted.last} were acknowledged. {_REPAIR}")
         if not segments:
-            return _Mark(0, 0, self._after)
-        mark = noted if noted is not None and noted.segment in segments else _Mark(segments[0], 0, segments[0] - 1)
+            return Mark(0, 0, self._after)
+        mark = noted if noted is not None and noted.segment in segments else Mark(segments[0], 0, segments[0] - 1)
         for segment in segments[segments.index(mark.segment) :]:
             if segment != mark.segment:
                 mark = self._next(mark, segment)
@@ -172,10 +154,10 @@ class ChangeLog:
         if mark != noted:
             for segment in segments:
                 sync(self._path(segment))
-            self._note(mark)
+            note(self.folder, mark)
         return mark
 
-    def _scanned(self, mark: _Mark, final: bool) -> _Mark:
+    def _scanned(self, mark: Mark, final: bool) -> Mark:
         """The place behind the last whole frame of the mark's segment; ``final``: it may end with one that was not finished."""
         path = self._path(mark.segment)
         size = path.stat().st_size
@@ -189,10 +171,10 @@ class ChangeLog:
             if found is None and final and frame_behind(data, mark.end) is None:
                 log.info("%s has an unfinished change at byte %d: it was never acknowledged", path, mark.end)
                 return mark
-            mark = _Mark(mark.segment, *self._followed(found, mark))
+            mark = Mark(mark.segment, *self._followed(found, mark))
         return mark
 
-    def _frames(self, begin: _Mark, stop: _Mark) -> Iterator[Frame]:
+    def _frames(self, begin: Mark, stop: Mark) -> Iterator[Frame]:
         """Frames between two places."""
         mark = begin
         for segment in (each for each in self._segments() if begin.segment <= each <= stop.segment):
@@ -202,24 +184,24 @@ class ChangeLog:
             while mark.end - start < len(data):
                 found = frame_at(data, mark.end - start)
                 end, last = self._followed(found, mark)
-                mark = _Mark(segment, start + end, last)
+                mark = Mark(segment, start + end, last)
                 assert found is not None
                 yield found
         if mark.last < stop.last:
             raise BundleError(f"{self.folder} has no changes behind {mark.last}, but {stop.last} was acknowledged. {_REPAIR}")
 
-    def _followed(self, found: Frame | None, mark: _Mark) -> tuple[int, int]:
+    def _followed(self, found: Frame | None, mark: Mark) -> tuple[int, int]:
         """End and last number of the frame behind a place."""
         if found is None or found.first != mark.last + 1:
             raise BundleError(f"{self._path(mark.segment)} is damaged at byte {mark.end}, behind change {mark.last}. {_REPAIR}")
         return found.end, found.last
 
-    def _next(self, mark: _Mark, segment: int) -> _Mark:
+    def _next(self, mark: Mark, segment: int) -> Mark:
         if segment != mark.last + 1:
             raise BundleError(f"{self._path(mark.last + 1)} is missing: the next file begins with change {segment}. {_REPAIR}")
-        return _Mark(segment, 0, mark.last)
+        return Mark(segment, 0, mark.last)
 
-    def _place(self, after: int) -> _Mark:
+    def _place(self, after: int) -> Mark:
         """Where to begin to read: where the last reading ended, or at the segment that holds the next change."""
         segments = self._segments()
         if self._read_to.last == after and self._read_to.segment in segments:
@@ -230,19 +212,19 @@ class ChangeLog:
                 f"{self.folder} begins with change {min(segments, default=0)}: change {after + 1} was pruned when every version "
                 "that was kept contained it. Serve a newer version"
             )
-        return _Mark(known[-1], 0, known[-1] - 1)
+        return Mark(known[-1], 0, known[-1] - 1)
 
-    def _begun(self, mark: _Mark) -> _Mark:
+    def _begun(self, mark: Mark) -> Mark:
         """A new segment behind a place."""
-        begun = _Mark(mark.last + 1, 0, mark.last)
+        begun = Mark(mark.last + 1, 0, mark.last)
         self._path(begun.segment).open("xb").close()
         sync(self.folder)
         if not mark.segment:
             sync(self.folder.parent)
-        self._note(begun)
+        note(self.folder, begun)
         return begun
 
-    def _write(self, mark: _Mark, data: bytes, count: int) -> None:
+    def _write(self, mark: Mark, data: bytes, count: int) -> None:
         descriptor = os.open(self._path(mark.segment), os.O_WRONLY)
         try:
             os.ftruncate(descriptor, mark.end)
@@ -250,33 +232,14 @@ class ChangeLog:
             while written < len(data):
                 written += os.pwrite(descriptor, memoryview(data)[written:], mark.end + written)
             os.fsync(descriptor)
-            self._note(_Mark(mark.segment, mark.end + len(data), mark.last + count))
+            note(self.folder, Mark(mark.segment, mark.end + len(data), mark.last + count))
         except OSError:
             with suppress(OSError):
                 os.ftruncate(descriptor, mark.end)
-                self._note(mark)
+                note(self.folder, mark)
             raise
         finally:
             os.close(descriptor)
-
-    def _note(self, mark: _Mark) -> None:
-        """Says how far the log is acknowledged. Not forced to the disk: behind a power cut it says too little, and the log is looked at."""
-        content = _MARK.pack(mark.segment, mark.end, mark.last)
-        descriptor = os.open(self.folder / ACKNOWLEDGED, os.O_WRONLY | os.O_CREAT, 0o666)
-        try:
-            os.pwrite(descriptor, content + _CRC.pack(zlib.crc32(content)), 0)
-        finally:
-            os.close(descriptor)
-
-    def _noted(self) -> _Mark | None:
-        """What `_note` wrote last; None where there is nothing, or half of it."""
-        try:
-            content = (self.folder / ACKNOWLEDGED).read_bytes()
-        except FileNotFoundError:
-            return None
-        if len(content) != _MARK.size + _CRC.size or zlib.crc32(content[: _MARK.size]) != _CRC.unpack_from(content, _MARK.size)[0]:
-            return None
-        return _Mark(*_MARK.unpack_from(content))
 
     def _segments(self) -> list[int]:
         return sorted(int(path.stem) for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
@@ -284,7 +247,7 @@ class ChangeLog:
     def _path(self, segment: int) -> Path:
         return self.folder / f"{segment:020d}{SUFFIX}"
 
-    def _data(self, begin: _Mark, stop: _Mark) -> memoryview:
+    def _data(self, begin: Mark, stop: Mark) -> memoryview:
         """What a segment holds behind a place."""
         try:
             with _disk(self.folder), self._path(begin.segment).open("rb") as file:

@@ -32,6 +32,8 @@ MADE_FROM = "made_from"
 """Condition in a manifest: fingerprints of the manifests of the bundles that it was made from, one after the other."""
 BUILT_ON = "built_on"
 """Condition in a manifest: fingerprint of the manifest of the version that was current when it was built, in the same registry."""
+TRAFFIC = "traffic"
+"""Its folder with samples of what a service was asked."""
 PATIENCE_SECONDS = 30.0
 """How long another process that writes to the registry is waited for."""
 _PARTIAL = ".partial"
@@ -95,7 +97,25 @@ class Registry:
         Raises:
             BundleError: there is no such version.
         """
-        return self._find(number)
+        known = {version.number: version for version in self.versions()}
+        if number not in known:
+            held = ", ".join(map(str, known)) or "none"
+            raise BundleError(f"{self.folder} has no version {number}; it has {held}")
+        return known[number]
+
+    def running(self, otherwise: str) -> Version:
+        """The version that is served.
+
+        Args:
+            otherwise: what to do where there is none.
+
+        Raises:
+            BundleError: there is none.
+        """
+        number = self.current
+        if number is None:
+            raise BundleError(f"{self.folder} has no current version: {otherwise}")
+        return self.version(number)
 
     def publish(self, bundle: Bundle, activate: bool = True, instead_of: int | None = None) -> Version:
         """Makes a bundle the next version; one that is here already keeps its number.
@@ -131,7 +151,7 @@ class Registry:
             BundleError: there is no such version, or it is damaged.
         """
         with self._writing():
-            version = self._find(number)
+            version = self.version(number)
             Bundle.load(version.folder)
             self._point(number)
         return version
@@ -169,13 +189,6 @@ class Registry:
         for pattern in (f"*{REMOVED}*", f".*{_PARTIAL}"):
             for leftover in (self.folder / VERSIONS).glob(pattern):
                 shutil.rmtree(leftover)
-
-    def _find(self, number: int) -> Version:
-        known = {version.number: version for version in self.versions()}
-        if number not in known:
-            held = ", ".join(map(str, known)) or "none"
-            raise BundleError(f"{self.folder} has no version {number}; it has {held}")
-        return known[number]
 
     def _pointed(self, name: str) -> int | None:
         try:

@@ -27,10 +27,10 @@ from tt_hydra.artifact.bundle import (
     VECTORS,
     VECTORS_ORIGIN,
     Bundle,
-    digests,
+    listed,
 )
-from tt_hydra.artifact.files import link_or_copy, sha256, sizes, write_json
-from tt_hydra.artifact.manifest import MANIFEST, Manifest
+from tt_hydra.artifact.files import link_or_copy, sha256, write_json
+from tt_hydra.artifact.manifest import Manifest
 from tt_hydra.artifact.model import ITEM_WEIGHTS, QUERY_WEIGHTS
 from tt_hydra.artifact.reference import Asked, save_reference
 from tt_hydra.component import spec_of
@@ -125,13 +125,11 @@ def signed(folder: Path, manifest: Manifest, conditions: Mapping[str, Any]) -> B
 
 def _signed(folder: Path, manifest: Manifest) -> Bundle:
     """Writes the manifest with the checksums of what lies there now."""
-    bytes_of = {name: size for name, size in sizes(folder).items() if name != MANIFEST}
-    hashed = zip(bytes_of.items(), digests(folder, bytes_of), strict=True)
     manifest = replace(
         manifest,
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=tt_hydra.__version__,
-        files={name: {"bytes": size, "sha256": digest} for (name, size), digest in hashed},
+        files=listed(folder),
     )
     manifest.save(folder)
     return Bundle.load(folder, verify=False)

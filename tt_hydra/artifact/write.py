@@ -28,7 +28,7 @@ from tt_hydra.artifact.bundle import (
     VECTORS,
     VECTORS_ORIGIN,
     Bundle,
-    digests,
+    listed,
 )
 from tt_hydra.artifact.files import REMOVED, disk_errors, link_or_copy, publish, remove_tree, sha256, sizes, write_json
 from tt_hydra.artifact.keys import fingerprint
@@ -167,8 +167,6 @@ def _write_vectors(folder: Path, parts: Parts, model: str) -> str:
 
 def _manifest(folder: Path, parts: Parts, model: str, vectors: str) -> Manifest:
     items, dim = _shape(parts)
-    bytes_of = sizes(folder)
-    hashed = zip(bytes_of.items(), digests(folder, bytes_of), strict=True)
     return Manifest(
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         version=tt_hydra.__version__,
@@ -183,7 +181,7 @@ def _manifest(folder: Path, parts: Parts, model: str, vectors: str) -> Manifest:
         index=_index(parts),
         measured=dict(parts.measured),
         conditions=dict(parts.conditions),
-        files={name: {"bytes": size, "sha256": digest} for (name, size), digest in hashed},
+        files=listed(folder),
     )
 
 

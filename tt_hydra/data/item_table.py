@@ -40,13 +40,9 @@ class ItemTable:
     def of(cls, catalogue: Catalogue, rows: IntArray) -> ItemTable:
         """Some rows of a catalogue."""
         table = catalogue.table
-        return cls(
-            ids=catalogue.ids.gather(rows),
-            columns={name: _taken(column, rows) for name, column in table.columns.items()},
-            texts={name: table.texts(name).gather(rows) for name in table.text_names},
-            tokens={name: column.take(rows) for name, column in table.tokens.items()},
-            standing={part: values[rows] for part, values in catalogue.standing.items()},
-        )
+        texts = {name: table.texts(name) for name in table.text_names}
+        whole = cls(ids=catalogue.ids, columns=table.columns, texts=texts, tokens=table.tokens, standing=catalogue.standing)
+        return whole.take(rows)
 
     @classmethod
     def encoded(cls, raw: pl.DataFrame, featurizer: Featurizer, tokenizer: Tokenizer | None) -> ItemTable:

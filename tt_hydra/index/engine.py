@@ -13,9 +13,9 @@ import numpy as np
 from tt_hydra.contracts import FloatArray, IntArray
 from tt_hydra.index.graph import orphans
 from tt_hydra.index.mask import Mask
+from tt_hydra.index.scan import Found, merged
 from tt_hydra.index.structure import core, search_parameters, transformed
 
-Found = tuple[FloatArray, IntArray]
 GRAPHS = faiss.IndexHNSW | faiss.IndexNSG | faiss.IndexNNDescent
 """Indexes that compare a query with what a walk comes by."""
 MOST_KEPT = 64
@@ -125,7 +125,7 @@ class Engine:
         bare[left] = False
         if bare.any() and len(lone := self.orphans[mask.allowed[self.orphans]]):
             walked = best[0][bare], best[1][bare]
-            best[0][bare], best[1][bare] = merge(walked, self._decoded(queries[bare], k, lone), k)
+            best[0][bare], best[1][bare] = merged(walked, self._decoded(queries[bare], k, lone), k)
         return best
 
     def _probed(self, queries: FloatArray, k: int, values: Mapping[str, int], mask: Mask) -> Found:
@@ -202,7 +202,7 @@ class Engine:
             part = rows[start : start + DECODED]
             vectors = self.index.reconstruct_batch(part)
             scores, places = faiss.knn(queries, vectors, min(k, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
-            best = merge(best, (scores, part[places]), k)
+            best = merged(best, (scores, part[places]), k)
         return best
 
 
@@ -226,11 +226,3 @@ def _probes(ranked: IntArray, least: int, sizes: IntArray, allowed: IntArray) ->
     probes = (seen < wanted[:, None]).sum(axis=1) + 1
     rounded = np.minimum(2 ** np.ceil(np.log2(probes)), len(sizes)).astype(np.int64)
     return np.where(probes <= least, least, rounded)
-
-
-def merge(first: Found, second: Found, k: int) -> Found:
-    """The ``k`` best of two lists for each query."""
-    scores = np.concatenate([first[0], second[0]], axis=1)
-    rows = np.concatenate([first[1], second[1]], axis=1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)

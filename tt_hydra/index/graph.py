@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import faiss
 import numpy as np
 
-from tt_hydra.contracts import FloatArray, IntArray
+from tt_hydra.contracts import BoolArray, FloatArray, IntArray
 from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.threads import threads
 
@@ -52,18 +53,43 @@ def warn_unreachable(index: faiss.IndexHNSWFlat) -> None:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The lowest layer of a graph.
+
+    Attributes:
+        offsets: ``(rows,)`` where each row's neighbours begin.
+        neighbours: of all rows, -1 where a row has fewer than ``width``.
+        width: neighbours of a row, at most.
+        above: ``(rows,)`` bool, rows of an upper layer and the entry point: where walks over this one begin.
+    """
+
+    offsets: IntArray
+    neighbours: IntArray
+    width: int
+    above: BoolArray
+
+    @classmethod
+    def of(cls, index: faiss.IndexHNSW) -> _Layer:
+        graph = index.hnsw
+        above = faiss.vector_to_array(graph.levels) > 1
+        above[graph.entry_point] = True
+        offsets = faiss.vector_to_array(graph.offsets).astype(np.int64)[:-1]
+        return cls(offsets, faiss.vector_to_array(graph.neighbors), graph.nb_neighbors(0), above)
+
+    def linked(self, rows: IntArray | slice) -> IntArray:
+        """Neighbours of some rows, ``(rows, width)``."""
+        found: IntArray = self.neighbours[self.offsets[rows, None] + np.arange(self.width)]
+        return found
+
+
 def reachable(index: faiss.IndexHNSWFlat) -> IntArray:
     """Rows that the lowest layer connects to the entry point or to a row of an upper layer."""
-    graph = index.hnsw
-    width = graph.nb_neighbors(0)
-    neighbours = faiss.vector_to_array(graph.neighbors)
-    offsets = faiss.vector_to_array(graph.offsets).astype(np.int64)[:-1]
-    levels = faiss.vector_to_array(graph.levels)
-    seen = levels > 1
-    seen[graph.entry_point] = True
+    layer = _Layer.of(index)
+    seen = layer.above
     frontier = np.flatnonzero(seen)
     while len(frontier):
-        linked = np.unique(neighbours[offsets[frontier, None] + np.arange(width)])
+        linked = np.unique(layer.linked(frontier))
         frontier = linked[(linked >= 0) & ~seen[linked]]
         seen[frontier] = True
     return np.flatnonzero(seen)
@@ -71,14 +97,9 @@ def reachable(index: faiss.IndexHNSWFlat) -> IntArray:
 
 def orphans(index: faiss.IndexHNSW) -> IntArray:
     """Rows that no row of the lowest layer has as a neighbour, and that stand in no other layer: no walk comes by them."""
-    graph = index.hnsw
-    width = graph.nb_neighbors(0)
-    neighbours = faiss.vector_to_array(graph.neighbors)
-    offsets = faiss.vector_to_array(graph.offsets).astype(np.int64)[:-1]
-    levels = faiss.vector_to_array(graph.levels)
-    known = levels > 1
-    known[graph.entry_point] = True
-    for start in range(0, len(offsets), ROWS):
-        linked = neighbours[offsets[start : start + ROWS, None] + np.arange(width)]
+    layer = _Layer.of(index)
+    known = layer.above
+    for start in range(0, len(known), ROWS):
+        linked = layer.linked(slice(start, start + ROWS))
         known[linked[linked >= 0]] = True
     return np.flatnonzero(~known)

@@ -46,9 +46,7 @@ def compact(registry: Registry, gate: Gate | None = None, *, force: bool = False
         GateError: the new version is worse than allowed, or another version became current meanwhile.
         BundleError: nothing is current, or another process builds a version.
     """
-    number = registry.current
-    if number is None:
-        raise BundleError(f"{registry.folder} has no current version: publish a bundle, `python -m tt_hydra versions publish=latest`")
+    number = registry.running("publish a bundle, `python -m tt_hydra versions publish=latest`").number
     with workplace(registry) as folder:
         version = registry.version(number)
         changes = missing(registry, version)

@@ -93,7 +93,7 @@ def evaluate(settings: EvaluateBundleSettings) -> Mapping[str, float]:
 
 
 def _check_data(bundle: Bundle, dataset: Dataset) -> None:
-    same_items = bundle.items("id")["id"].to_list() == dataset.item_ids.to_list()
+    same_items = bundle.item_ids == dataset.item_ids.to_list()
     if not same_items or bundle.featurizer.fingerprint != dataset.featurizer.fingerprint:
         what = "its features" if same_items else "its items"
         raise ConfigError(f"the bundle {bundle.folder} was not made from this data: {what} differ; choose the data and the seed of its run")

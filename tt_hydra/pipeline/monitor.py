@@ -14,9 +14,9 @@ import polars as pl
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.files import write_json
-from tt_hydra.artifact.registry import REGISTRY, Registry
+from tt_hydra.artifact.registry import REGISTRY, TRAFFIC, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
-from tt_hydra.contracts import FloatArray, Reference
+from tt_hydra.contracts import Estimate, FloatArray, Reference
 from tt_hydra.errors import ConfigError, DataError
 from tt_hydra.monitor.calibration import RESAMPLES, Values, Verdict
 from tt_hydra.monitor.drift import EmbeddingDrift, ScoreDrift, window_size
@@ -33,7 +33,6 @@ from tt_hydra.report.monitored import MonitorCheck, Monitored, State
 
 ALARM = 3
 """Exit status of the command where something is in alarm."""
-TRAFFIC = "traffic"
 POINTS = 40
 """Points of a plot over time."""
 Z = 1.96
@@ -116,12 +115,10 @@ def monitor(settings: MonitorCommandSettings, command: str = "") -> Monitored:
 
 
 def _recall(queries: pl.DataFrame, limits: AlarmLimits) -> MonitorCheck:
-    compared = queries.filter(pl.col("wanted") > 0)
-    name = "recall@10"
-    if compared.is_empty():
+    name, (figure, count) = "recall@10", _compared(queries)
+    if figure is None:
         return MonitorCheck(name=name, state="too little", limit=limits.recall, text="no query was searched exactly")
-    figure = wilson(float((compared["hits"] / compared["wanted"]).sum()), len(compared))
-    enough = len(compared) >= FEWEST
+    enough = count >= FEWEST
     low = figure.low < limits.recall
     return MonitorCheck(
         name=name,
@@ -130,9 +127,16 @@ def _recall(queries: pl.DataFrame, limits: AlarmLimits) -> MonitorCheck:
         low=figure.low,
         high=figure.high,
         limit=limits.recall,
-        seen=len(compared),
+        seen=count,
         text=f"{FEWEST} queries are needed" if not enough else f"the lower end is {'below' if low else 'above'} the limit",
     )
+
+
+def _compared(queries: pl.DataFrame) -> tuple[Estimate | None, int]:
+    """Recall of the queries that were searched exactly, too, None without any; and how many they are."""
+    compared = queries.filter(pl.col("wanted") > 0)
+    count = len(compared)
+    return (wilson(float((compared["hits"] / compared["wanted"]).sum()), count) if count else None), count
 
 
 def _latency(queries: pl.DataFrame, limits: AlarmLimits) -> Iterator[MonitorCheck]:
@@ -254,8 +258,7 @@ def _series(queries: pl.DataFrame) -> dict[str, list[float | str | None]]:
         seconds = part["total"].drop_nulls().to_numpy()
         for name, share in QUANTILES.items():
             columns[name].append(1000 * float(np.quantile(seconds, share)) if len(seconds) else None)
-        compared = part.filter(pl.col("wanted") > 0)
-        figure = wilson(float((compared["hits"] / compared["wanted"]).sum()), len(compared)) if len(compared) else None
+        figure, _ = _compared(part)
         columns["recall"].append(None if figure is None else figure.value)
         columns["recall_low"].append(None if figure is None else figure.low)
         columns["recall_high"].append(None if figure is None else figure.high)

@@ -163,7 +163,7 @@ def _renewal(model: Retriever, now: Now, index: FaissIndex, conditions: Mapping[
     text, features = model.item_text, [each.name for each in bundle.featurizer.items if each.name in now.raw.columns]
     if text is not None:
         text = np.concatenate([text[now.kept[known]], model.embed_item_texts(now.raw[fresh].select(features)), text[gone]])[order]
-    taken = moved(bundle.taken, bundle.items("id")["id"], now.raw["id"])
+    taken = moved(bundle.taken, bundle.item_ids, now.raw["id"].to_list())
     return Renewal(
         model=bundle, items=now.raw, table=table, vectors=now.vectors, index=index, item_text=text, taken=taken, conditions=conditions
     )
@@ -179,10 +179,10 @@ def _remembered(bundle: Bundle, catalogue: Catalogue, ids: pl.Series) -> IntArra
     return np.sort(rows[rows >= 0])
 
 
-def moved(taken: Ragged, old: pl.Series, new: pl.Series) -> Ragged:
+def moved(taken: Ragged, old: Sequence[str], new: Sequence[str]) -> Ragged:
     """Rows of items under the numbers that their ids have now, sorted; those of items that are gone are left out."""
-    row_of = {identifier: row for row, identifier in enumerate(new.to_list())}
-    place = np.array([row_of.get(identifier, -1) for identifier in old.cast(pl.String).to_list()], np.int64)
+    row_of = {identifier: row for row, identifier in enumerate(new)}
+    place = np.array([row_of.get(identifier, -1) for identifier in old], np.int64)
     rows = place[taken.values.astype(np.int64)]
     owner = np.repeat(np.arange(len(taken)), np.diff(taken.offsets))[rows >= 0]
     rows = rows[rows >= 0]

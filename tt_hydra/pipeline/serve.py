@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tt_hydra.artifact.bundle import Bundle
-from tt_hydra.artifact.registry import REGISTRY, Registry
+from tt_hydra.artifact.registry import REGISTRY, TRAFFIC, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
-from tt_hydra.errors import BundleError, ConfigError
+from tt_hydra.errors import ConfigError
 from tt_hydra.index.compaction import Compaction, due
 from tt_hydra.monitor.settings import MonitorSettings
 from tt_hydra.pipeline.compact import compact
@@ -22,8 +22,6 @@ from tt_hydra.serve.settings import ServeOptions
 
 PACKAGES = ("fastapi", "orjson", "prometheus_client", "uvicorn")
 CURRENT = "current"
-TRAFFIC = "traffic"
-"""Folder of a registry with samples of the traffic."""
 
 if TYPE_CHECKING:
     from tt_hydra.monitor.live import LiveMonitor
@@ -102,8 +100,7 @@ def _require_packages() -> None:
 
 def _publish(registry: Registry, settings: ServeSettings) -> None:
     if settings.bundle == CURRENT:
-        if registry.current is None:
-            raise BundleError(f"{registry.folder} has no current version: serve bundle=latest, or a bundle's folder")
+        registry.running("serve bundle=latest, or a bundle's folder")
         return
     bundle = Bundle.load(resolve_bundle(settings.bundle, settings.outputs))
     ensure(registry, bundle, settings.gate, force=settings.force, allow=settings.allow_targets)

@@ -16,7 +16,7 @@ from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.registry import REGISTRY, Registry, Version
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.contracts import Health
-from tt_hydra.errors import BundleError, ConfigError
+from tt_hydra.errors import ConfigError
 from tt_hydra.index.compaction import Compaction, due
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.publish import Gate, ensure, missing
@@ -127,9 +127,7 @@ def _current(registry: Registry, settings: UpdateSettings) -> Version:
     if settings.bundle != CURRENT:
         bundle = Bundle.load(resolve_bundle(settings.bundle, settings.outputs))
         return ensure(registry, bundle, settings.gate, force=settings.force, allow=settings.allow_targets)
-    if registry.current is None:
-        raise BundleError(f"{registry.folder} has no current version: bundle=latest publishes the newest run's, bundle=DIR another one")
-    return registry.version(registry.current)
+    return registry.running("bundle=latest publishes the newest run's, bundle=DIR another one")
 
 
 def _write(registry: Registry, version: Version, settings: UpdateSettings, done: Updated) -> Updated:

@@ -54,9 +54,7 @@ def upgrade(
         GateError: the new version is worse than allowed, or another one became current meanwhile. A bridge stays until somebody goes back.
         ConfigError: the models do not fit: the same one, or without towers, or a bridge that cannot be.
     """
-    number = registry.current
-    if number is None:
-        raise BundleError(f"{registry.folder} has no current version: `python -m tt_hydra versions publish={model.folder}` makes it one")
+    number = registry.running(f"`python -m tt_hydra versions publish={model.folder}` makes it one").number
     options = _Options(gate, force, tuple(allow))
     with workplace(registry) as folder:
         version = registry.version(number)
@@ -136,7 +134,7 @@ def _bridge(registry: Registry, running: Contestant, model: Bundle, folder: Path
         raise ConfigError(f"the current version is a bridge itself, from model {old.bridge.query}: finish that upgrade, or roll back first")
     shared = _shared(old, model)
     turn = turn_between(model.item_vectors, old.item_vectors, shared, (model.manifest.metric, old.manifest.metric))
-    taken = moved(model.taken, model.items("id")["id"], old.items("id")["id"])
+    taken = moved(model.taken, model.item_ids, old.item_ids)
     write_bridge(folder, model, old, turn, taken)
     names = {"query": model.manifest.model_fingerprint, "item": old.manifest.model_fingerprint}
     conditions = {**old.manifest.conditions, BRIDGE: names, BUILT_ON: old.manifest.fingerprint}
@@ -167,7 +165,7 @@ def _measured(draft: Bundle, running: Contestant, model: Bundle, changes: Sequen
 
 def _shared(old: Bundle, new: Bundle) -> tuple[IntArray, IntArray]:
     """Rows of the items that both bundles hold, in the new one and in the old one."""
-    row_of = {identifier: row for row, identifier in enumerate(old.items("id")["id"].cast(pl.String).to_list())}
-    pairs = [(row, row_of[each]) for row, each in enumerate(new.items("id")["id"].cast(pl.String).to_list()) if each in row_of]
+    row_of = {identifier: row for row, identifier in enumerate(old.item_ids)}
+    pairs = [(row, row_of[each]) for row, each in enumerate(new.item_ids) if each in row_of]
     rows = np.array(pairs, np.int64).reshape(-1, 2)
     return rows[:, 0], rows[:, 1]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tt_hydra.artifact.changes import CHANGES, Change, ChangeLog
+from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.registry import Registry
 from tt_hydra.contracts import FloatArray
 from tt_hydra.contracts.serving import Health, Observer
@@ -65,11 +65,9 @@ class Engine:
         self._ending = threading.Event()
         self._refused: int | None = None
         self._threads: list[threading.Thread] = []
-        if registry.current is None:
-            raise BundleError(f"{registry.folder} has no current version: publish a bundle, `python -m tt_hydra versions publish=latest`")
-        contained = max(each.writes_through for each in registry.versions())
-        self._log = ChangeLog(registry.folder / CHANGES, contained)
-        self.served = self._loaded(registry.current)
+        version = registry.running("publish a bundle, `python -m tt_hydra versions publish=latest`")
+        self._log = registry.log
+        self.served = self._loaded(version.number)
         self._announce()
         self._commits = Commits(self._commit)
 

@@ -248,7 +248,7 @@ class Retriever:
     @cached_property
     def ids(self) -> list[str]:
         """Ids of the bundle's items by row."""
-        return self.bundle.items("id")["id"].cast(pl.String).to_list()
+        return self.bundle.item_ids
 
     @cached_property
     def row_of(self) -> dict[str, int]:
