@@ -31,8 +31,8 @@ from tt_hydra.searches import Search, search_of
 
 if TYPE_CHECKING:
     from tt_hydra.contracts import OperatingPoint
+    from tt_hydra.sweep.plan import Job, Outcome
     from tt_hydra.sweep.record import StudyRecord, TrialRecord
-    from tt_hydra.sweep.study import Job, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class _Session:
     """One process's way through a study."""
 
     def __init__(self, launcher: Launcher, loader: ConfigLoaderImpl, config: DictConfig, search: Search) -> None:
-        from tt_hydra.sweep.study import Driver, Plan  # noqa: PLC0415  # loads Optuna
+        from tt_hydra.sweep.plan import Plan  # noqa: PLC0415  # loads Optuna
+        from tt_hydra.sweep.study import Driver  # noqa: PLC0415
 
         self._launcher = launcher
         self._loader = loader
@@ -129,7 +130,7 @@ class _Session:
         from tt_hydra.index.budget import Budget  # noqa: PLC0415
         from tt_hydra.pipeline.limits import excess  # noqa: PLC0415
         from tt_hydra.sweep.current import TRIAL, in_trial  # noqa: PLC0415
-        from tt_hydra.sweep.study import Outcome  # noqa: PLC0415
+        from tt_hydra.sweep.plan import Outcome  # noqa: PLC0415
 
         logger.info("trial %d: %s", job.number, " ".join(job.overrides))
         with in_trial(job.watch), environment(TRIAL, job.environment):

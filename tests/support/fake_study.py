@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tt_hydra.sweep.plan import Job, Outcome, Plan
 from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.sweep.space import Float, Parameter, Space
-from tt_hydra.sweep.study import Driver, Job, Outcome, Plan
+from tt_hydra.sweep.study import Driver
 
 OBJECTIVE = "valid/index/recall@10"
 LINE = Space((Parameter("x", Float(0.0, 1.0), {}, "x"),))

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from tt_hydra.sweep.plan import Outcome, Plan
 from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.sweep.space import Choice, Parameter, Space
-from tt_hydra.sweep.study import Driver, Outcome, Plan
+from tt_hydra.sweep.study import Driver
 
 DASHBOARD = shutil.which("optuna-dashboard")
 PATIENCE_SECONDS = 60.0

@@ -11,9 +11,10 @@ import pytest
 from fake_study import LINE, OBJECTIVE, drive, parabola, plan, values
 
 from tt_hydra.errors import ConfigError, DataError, Pruned
+from tt_hydra.sweep.plan import Job, Outcome
 from tt_hydra.sweep.space import Choice, Float, Int, Parameter, Space
 from tt_hydra.sweep.storage import JOURNAL, open_storage
-from tt_hydra.sweep.study import Driver, Job, Outcome
+from tt_hydra.sweep.study import Driver
 
 PAIR = Space((Parameter("x", Choice(("1", "2", "3")), {}, "x"), Parameter("y", Choice(("a", "b")), {}, "y")))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,12 @@ from tt_hydra.sweep import records
 from tt_hydra.sweep.earlier import learn
 from tt_hydra.sweep.importance import Importance, importances
 from tt_hydra.sweep.limits import Limits
+from tt_hydra.sweep.plan import Job, Outcome, Plan
 from tt_hydra.sweep.prune import Pruning
 from tt_hydra.sweep.record import StudyRecord, TrialRecord
 from tt_hydra.sweep.records import ATTEMPTS, COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, RESTARTED, SAME_AS
 from tt_hydra.sweep.samplers import make_sampler, set_metric_names
-from tt_hydra.sweep.settings import SweepSettings
-from tt_hydra.sweep.space import Choice, Domain, Int, Space, Value
+from tt_hydra.sweep.space import Choice, Domain, Int, Value
 from tt_hydra.sweep.starts import start_of
 from tt_hydra.sweep.storage import acquire, described, held, open_storage, quieten
 from tt_hydra.sweep.watching import MINUTES, PRUNING, Watching, find, to_environment
@@ -43,58 +43,6 @@ STARTUP = 10
 """Trials at random before a sampler learns."""
 UNKEYED = ("runtime.", "logger", "hydra.")
 """Overrides that change nothing of what trials come to."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """A study to be driven.
-
-    Attributes:
-        settings: how it searches.
-        space: what it searches.
-        folder: of the sweep; each trial has a folder in it, named by its number.
-        n_trials: how many trials it may have; None for no such limit.
-        seed: of the sampler.
-        shared: overrides that all trials run with.
-        program: words before the overrides in the command line of a trial.
-        command: the command line that started the study.
-        read_points: finds the operating points that a run left in its folder.
-    """
-
-    settings: SweepSettings
-    space: Space
-    folder: Path
-    n_trials: int | None
-    seed: int
-    shared: tuple[str, ...] = ()
-    program: tuple[str, ...] = ("python", "-m", "tt_hydra")
-    command: str = ""
-    read_points: Callable[[Path], Sequence[OperatingPoint]] = field(default=lambda folder: ())
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a trial came to: its figures, and by how much it passes each limit (kept where not above zero)."""
-
-    metrics: Mapping[str, float]
-    constraints: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A trial to run.
-
-    Attributes:
-        number: its own.
-        overrides: of the trial, those that all share included.
-        watch: who follows its training.
-        environment: what a process of its own must know of it, see ``current.TRIAL``.
-    """
-
-    number: int
-    overrides: Sequence[str]
-    watch: Watching
-    environment: str
 
 
 RunTrial = Callable[[Job], Outcome]
