@@ -59,6 +59,9 @@ def pad_ranges(values: npt.NDArray[np.generic], starts: IntArray, lengths: IntAr
         starts: ``(rows,)`` first position of each range.
         lengths: ``(rows,)`` length of each range; may be 0.
     """
+    if len(starts) == 1 and lengths[0]:
+        whole = values[starts[0] : starts[0] + lengths[0]].astype(np.int64)[None]
+        return Padded(torch.from_numpy(whole), torch.ones(whole.shape, dtype=torch.bool))
     steps = np.arange(max(1, int(lengths.max(initial=0))))
     mask = steps < lengths[:, None]
     ids = np.zeros(mask.shape, np.int64)
@@ -72,11 +75,11 @@ def pad_rows(ragged: Ragged, rows: IntArray) -> Padded:
     return pad_ranges(ragged.values, starts, ragged.offsets[rows + 1] - starts)
 
 
-def as_tensor(column: Column, rows: IntArray) -> Tensor | Padded:
-    """The named rows of a column, as the contract of its kind asks: int64 codes, float32 pairs or padded sequences."""
+def as_tensor(column: Column, rows: IntArray | None = None) -> Tensor | Padded:
+    """The named rows of a column (None for all), as the contract of its kind asks: int64 codes, float32 pairs or padded sequences."""
     if isinstance(column, Ragged):
-        return pad_rows(column, rows)
-    taken = column[rows]
+        return pad_ranges(column.values, column.offsets[:-1], np.diff(column.offsets)) if rows is None else pad_rows(column, rows)
+    taken = column if rows is None else column[rows]
     return torch.from_numpy(taken.astype(np.int64) if taken.ndim == 1 else taken)
 
 

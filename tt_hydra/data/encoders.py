@@ -157,7 +157,10 @@ class Numeric:
         """``(rows, 2)``, the same from numbers, NaN where missing."""
         numbers = (_curved(numbers, self.normalize) - self.mean) / self.std
         missing = np.isnan(numbers)
-        return np.stack([np.where(missing, 0, numbers), missing], axis=1).astype(np.float32)
+        pairs = np.empty((len(numbers), 2), np.float32)
+        pairs[:, 0], pairs[:, 1] = numbers, missing
+        pairs[missing, 0] = 0
+        return pairs
 
     def missing(self, column: pl.Series) -> int:
         """Number of rows without a number."""

@@ -117,11 +117,10 @@ class Featurizer:
             catalogue: whose items a history names.
             tokenizer: of the query tower.
         """
-        index = np.arange(len(rows))
         values: dict[str, Any] = {}
         for encoder in (*self.queries, *self.context):
             columns = columns_of(encoder, [row.get(encoder.name) for row in rows], tokenizer)
-            values |= {name: as_tensor(column, index) for name, column in columns.items()}
+            values |= {name: as_tensor(column) for name, column in columns.items()}
         if self.history:
             assert catalogue is not None
             histories = [row.get(HISTORY) or () for row in rows]
@@ -165,11 +164,10 @@ def _from_mappings(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 
 
 def _encoded(frame: pl.DataFrame, encoders: Sequence[Encoder], tokenizer: Tokenizer | None) -> dict[str, Tensor | Padded]:
-    rows = np.arange(len(frame))
     columns: dict[str, Column] = {}
     for encoder in encoders:
         columns |= _columns(frame[encoder.name], encoder, tokenizer)
-    return {name: as_tensor(column, rows) for name, column in columns.items()}
+    return {name: as_tensor(column) for name, column in columns.items()}
 
 
 def _columns(column: pl.Series, encoder: Encoder, tokenizer: Tokenizer | None) -> dict[str, Column]:

@@ -11,6 +11,7 @@ from tt_hydra.data.plain import LARGEST
 from tt_hydra.serve.app.errors import Refused
 from tt_hydra.serve.app.models import QueryBody, SearchBody
 from tt_hydra.serve.app.reading import at_most
+from tt_hydra.serve.app.service import encoded
 from tt_hydra.serve.asking import ALL, Ask
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.settings import Limits
@@ -80,5 +81,5 @@ def ask(body: SearchBody, limits: Limits, dim: int) -> Ask:
         include=(ALL,) if body.include == ALL else tuple(body.include),
         params=body.params or None,
         exact=body.exact,
-        encode=None,
+        encode=encoded,
     )

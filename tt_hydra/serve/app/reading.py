@@ -26,7 +26,7 @@ async def read(request: Request, model: type[Body], limits: Limits) -> Body:
         Refused: it is too large, no JSON, or not what the route takes.
     """
     body = parsed(await _content(request, limits.body_bytes))
-    _check_texts(body, limits, "")
+    _check_sizes(body, limits)
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -64,22 +64,26 @@ async def _content(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _check_texts(value: Any, limits: Limits, place: str, depth: int = 0) -> None:
+def _check_sizes(value: Any, limits: Limits, path: tuple[str | int, ...] = ()) -> None:
     """Refuses strings, lists and mappings larger or deeper than any route takes, wherever they stand."""
-    if isinstance(value, str) and len(value) > limits.text_length:
-        raise Refused(422, f"a text has {len(value)} characters, {limits.text_length} are taken", place or None)
-    if not isinstance(value, (dict, list)):
-        return
-    if depth == DEEPEST:
-        raise Refused(422, f"values stand more than {DEEPEST} deep in one another", place)
-    if isinstance(value, dict):
-        if len(value) > limits.columns:
-            raise Refused(422, f"{len(value)} keys are given, {limits.columns} are taken", place or None)
-        for key in value:
-            _check_texts(key, limits, place)
-    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
-        if isinstance(each, (str, dict, list)):
-            _check_texts(each, limits, f"{place}.{key}" if place else str(key), depth + 1)
+    if isinstance(value, str):
+        if len(value) > limits.text_length:
+            raise _too_large(f"a text has {len(value)} characters, {limits.text_length} are taken", path)
+    elif isinstance(value, (dict, list)):
+        if len(path) == DEEPEST:
+            raise _too_large(f"values stand more than {DEEPEST} deep in one another", path)
+        if isinstance(value, dict):
+            if len(value) > limits.columns:
+                raise _too_large(f"{len(value)} keys are given, {limits.columns} are taken", path)
+            for key in value:
+                _check_sizes(key, limits, path)
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(each, (dict, list)) or (isinstance(each, str) and len(each) > limits.text_length):
+                _check_sizes(each, limits, (*path, key))
+
+
+def _too_large(reason: str, path: Sequence[str | int]) -> Refused:
+    return Refused(422, reason, ".".join(map(str, path)) or None)
 
 
 def at_most(values: Sequence[object] | None, limit: int, place: str) -> None:

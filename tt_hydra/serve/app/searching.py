@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -18,7 +17,7 @@ from tt_hydra.serve.app.errors import JSON, Refused
 from tt_hydra.serve.app.models import EmbedAnswer, EmbedBody, SearchAnswer, SearchBody
 from tt_hydra.serve.app.openapi import takes
 from tt_hydra.serve.app.reading import at_most, read
-from tt_hydra.serve.app.service import Service, encoded
+from tt_hydra.serve.app.service import Service
 from tt_hydra.serve.asking import Mark
 
 
@@ -65,8 +64,7 @@ async def _search(service: Service, request: Request) -> Response:
     limits = service.options.limits
     async with asyncio.timeout(service.options.timeout_s):
         body = await read(request, SearchBody, limits)
-        asked = replace(ask(body, limits, service.engine.served.version.manifest.dim), encode=encoded)
-        answer = await service.search(asked)
+        answer = await service.search(ask(body, limits, service.engine.served.version.manifest.dim))
     return Response(answer.body, media_type=JSON, headers={"Server-Timing": _timing(answer.seconds)})
 
 
