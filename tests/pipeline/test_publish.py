@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tt_hydra.index.build import build_index
 from tt_hydra.index.flat import Flat
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.contest import Contest, Contestant
-from tt_hydra.pipeline.publish import Gate, judge, publish
+from tt_hydra.pipeline.publish import Gate, Verdict, judge, publish
 from tt_hydra.quantization.binary import Binary
 
 WIDE = Gate(quality=1.0, recall=1.0, latency=1e6)
@@ -167,6 +168,26 @@ def test_another_version_became_current_meanwhile(registry: Registry, parts: Par
     with pytest.raises(GateError, match=r"version 2 became current .* version 2 stays"):
         registry.publish(third, instead_of=1)
     assert [version.number for version in registry.versions()] == [1, 2]
+
+
+def test_a_bundle_is_held_against_what_became_current_while_the_gate_asked(
+    registry: Registry, parts: Parts, other: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    third = write_bundle(tmp_path / "third", replace(parts, measured={"x": 3.0}))
+    asked: list[int | None] = []
+
+    def slow(registry: Registry, bundle: Bundle, gate: Gate, **more: Any) -> Verdict:
+        verdict = judge(registry, bundle, gate, **more)
+        asked.append(verdict.against)
+        registry.publish(other)  # the first time while the gate asks; after that it is there already
+        return verdict
+
+    monkeypatch.setattr("tt_hydra.pipeline.publish.judge", slow)
+    with caplog.at_level(logging.INFO):
+        assert publish(registry, third, WIDE).number == 3
+    assert asked == [1, 2]
+    assert (registry.current, registry.previous) == (3, 2)
+    assert "version 2 became current meanwhile" in caplog.text
 
 
 def test_changes_that_every_kept_version_contains_are_forgotten(registry: Registry, parts: Parts, tmp_path: Path) -> None:

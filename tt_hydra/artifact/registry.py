@@ -21,7 +21,7 @@ from tt_hydra.artifact.changes import CHANGES, ChangeLog
 from tt_hydra.artifact.files import REMOVED, link_or_copy, publish, remove_tree, sizes, sync
 from tt_hydra.artifact.lock import FileLock
 from tt_hydra.artifact.manifest import MANIFEST, Manifest
-from tt_hydra.errors import BundleError, GateError
+from tt_hydra.errors import BundleError, OvertakenError
 
 REGISTRY = "registry"
 """Its folder under the root of all outputs."""
@@ -126,12 +126,12 @@ class Registry:
             instead_of: the version whose place it shall take; None for whatever is current.
 
         Raises:
-            GateError: another version than ``instead_of`` is current by now.
+            OvertakenError: another version than ``instead_of`` is current by now.
             BundleError: another process writes to the registry for long.
         """
         with self._writing():
             if instead_of is not None and self.current != instead_of:
-                raise GateError(
+                raise OvertakenError(
                     f"version {self.current} became current in {self.folder} while {bundle.folder} was made to take the place of version "
                     f"{instead_of}: version {self.current} stays. Run the command again, so that it starts from there"
                 )

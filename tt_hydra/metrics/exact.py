@@ -114,10 +114,26 @@ class _Best:
     def with_block(self, block: Tensor, first: int) -> _Best:
         """Takes in the scores of items ``first ...``, all behind those seen before: a stable sort keeps ties in row order."""
         k = self.scores.shape[1]
-        scores, places = _leading(block, k)
+        scores, places = self._better(block)
         merged, order = torch.cat([self.scores, scores], dim=1).sort(dim=1, descending=True, stable=True)
         rows = torch.cat([self.rows, places + first], dim=1).gather(1, order[:, :k])
         return _Best(merged[:, :k], rows)
+
+    def _better(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of a block that come into question and their places: those above the k-th best so far, mostly few, filled up with -inf."""
+        k, width = self.scores.shape[1], block.shape[1]
+        above = (block > self.scores[:, -1:]).numpy()
+        if np.count_nonzero(above) > len(block) * k:
+            return _leading(block, k)
+        flat = np.flatnonzero(above)
+        queries, places = np.divmod(flat, width)
+        counts = np.bincount(queries, minlength=len(block))
+        if (most := int(counts.max(initial=0))) > k:
+            return _leading(block, k)
+        column = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
+        scores, found = np.full((len(block), most), -np.inf, np.float32), np.zeros((len(block), most), np.int64)
+        scores[queries, column], found[queries, column] = block.numpy().ravel()[flat], places
+        return torch.from_numpy(scores), torch.from_numpy(found)
 
 
 def _leading(block: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.registry import BUILT_ON, MADE_FROM, WRITES_THROUGH, Registry, Version
-from tt_hydra.errors import BundleError, ConfigError, GateError
+from tt_hydra.errors import BundleError, ConfigError, GateError, OvertakenError
 from tt_hydra.pipeline.contest import LATENCY, QUALITY, RECALL, Contest, Contestant
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,8 @@ def publish(
 ) -> Version:
     """Makes a bundle the current version, if it passes the gate.
 
+    Where another version becomes current meanwhile, one that the service built anew perhaps, the bundle is held against that one too.
+
     Args:
         registry: whose current version it is held against.
         bundle: the candidate.
@@ -115,16 +117,21 @@ def publish(
 
     Raises:
         GateError: it is worse than allowed, or lacks changes of the catalogue that the log no longer holds; nothing was published.
+        OvertakenError: another version than ``instead_of`` became current.
         BundleError: it is damaged, or cannot take the changes of the catalogue.
     """
-    verdict = judge(registry, bundle, gate, against=against, allow=allow)
-    for line in verdict.lines:
-        logger.info("%s", line)
-    if verdict.failed and not force:
-        raise GateError(_refusal(bundle, verdict, gate))
-    if instead_of is None and against is None:
-        instead_of = verdict.against
-    return registry.publish(bundle, instead_of=instead_of)
+    while True:
+        verdict = judge(registry, bundle, gate, against=against, allow=allow)
+        for line in verdict.lines:
+            logger.info("%s", line)
+        if verdict.failed and not force:
+            raise GateError(_refusal(bundle, verdict, gate))
+        try:
+            return registry.publish(bundle, instead_of=verdict.against if instead_of is None and against is None else instead_of)
+        except OvertakenError:
+            if instead_of is not None:
+                raise
+            logger.info("version %s became current meanwhile: the gate asks once more", registry.current)
 
 
 def ensure(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = False, allow: Sequence[str] = ()) -> Version:
