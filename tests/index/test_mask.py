@@ -36,7 +36,7 @@ def test_what_cannot_change_is_looked_at_once_and_what_can_each_time() -> None:
 
 
 def test_nothing_is_kept_of_arrays_that_are_gone() -> None:
-    seen = Seen(lambda allowed: Mask(allowed.copy(), 1))
+    seen = Seen(mask_of)
     array = read_only(True, False)
     made = weakref.ref(seen.of(array))
     del array
@@ -49,6 +49,25 @@ def test_nothing_is_kept_of_arrays_that_are_gone() -> None:
         assert made() is None
     finally:
         gc.enable()
+
+
+def test_searches_keep_no_filter_and_no_snapshot_that_is_gone(monkeypatch) -> None:
+    monkeypatch.setattr("tt_hydra.index.live.FEW", 0)
+    items, asked = catalogue(), questions()
+    index = LiveIndex(build_index(Hnsw(M=16, efConstruction=60), NoQuantization(), items, "dot"), items)
+    kept = []
+    for row in range(20):  # of the catalogue as it was built, then of one that changes
+        if row >= 10:
+            index.apply([row])
+            kept.append(weakref.ref(index.snapshot.alive))
+        allowed = np.arange(SIZE) != row
+        allowed.flags.writeable = False
+        kept.append(weakref.ref(allowed))
+        index.snapshot.search(asked, 10)
+        index.snapshot.search(asked, 10, allowed=allowed)
+    del allowed
+    gc.collect()
+    assert sum(each() is not None for each in kept) == 1, "that of the last snapshot"
 
 
 def test_a_filter_that_comes_again_follows_what_dies() -> None:

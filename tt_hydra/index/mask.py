@@ -72,7 +72,9 @@ class Seen(Generic[T]):
             return known[1]
         for gone in [each for each, (array, _) in list(self._known.items()) if array() is None]:
             self._known.pop(gone, None)
-        made = self._make(allowed)
+        own = allowed.copy()  # what is made may hold on to what it is made of: then an array would outlive whoever gave it
+        own.flags.writeable = False
+        made = self._make(own)
         self._known[key] = weakref.ref(allowed), made
         return made
 
