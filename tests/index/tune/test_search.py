@@ -14,9 +14,12 @@ from tt_hydra.contracts import Estimate, SearchResult
 from tt_hydra.errors import BudgetError
 from tt_hydra.index.auto import Auto
 from tt_hydra.index.budget import Budget
+from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.storage import bytes_on_disk
-from tt_hydra.index.tune.judge import Judge, Questions
+from tt_hydra.index.tune.candidates import Candidate
+from tt_hydra.index.tune.judge import Built, Judge, Questions
 from tt_hydra.index.tune.search import Job, Outcome, tune
+from tt_hydra.index.tune.workshop import Workshop
 from tt_hydra.quantization.int8 import Int8
 from tt_hydra.quantization.none import NoQuantization
 
@@ -30,6 +33,10 @@ class Told:
     p50_ms: float = 1.0
     p95_ms: float = 1.0
     p99_ms: float = 1.0
+
+
+def alike(call: Callable[[int], object], count: int, warm_up: int) -> Told:
+    return Told()
 
 
 def asked(seed: int) -> Questions:
@@ -48,8 +55,8 @@ def asked(seed: int) -> Questions:
 def search(tmp_path: Path) -> Callable[..., Outcome]:
     np.save(tmp_path / "items.npy", ITEMS)
 
-    def search(budget: Budget, auto: Auto = AUTO, quantization: object = NONE, prefix: int | None = None) -> Outcome:
-        judge = Judge(tune=asked(1), fresh=asked(2), latency=lambda call, count, warm_up: Told())
+    def search(budget: Budget, auto: Auto = AUTO, quantization: object = NONE, prefix: int | None = None, latency=alike) -> Outcome:
+        judge = Judge(tune=asked(1), fresh=asked(2), latency=latency)
         job = Job(auto=auto, quantization=quantization, prefix_dim=prefix, budget=budget, metric="dot", seed=3)
         return tune(job, ITEMS, tmp_path / "items.npy", judge, tmp_path)
 
@@ -114,3 +121,43 @@ def test_exhaustive_indexes_are_left_out_once_one_of_them_is_too_slow_by_far(sea
         told = [record.getMessage() for record in caplog.records if "comparing every item takes too long" in record.getMessage()]
         assert left_out <= {message.split()[1] for message in told}
         assert ("int8" in {message.split()[1] for message in told}) == ("int8" in left_out)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """Milliseconds of a query and seconds of a build, by family, instead of those of the machine."""
+    building = Workshop.build
+
+    def told(milliseconds: dict[str, float], seconds: dict[str, float]) -> object:
+        def build(self: Workshop, candidate: Candidate) -> Built:
+            built = building(self, candidate)
+            built.build_s = seconds[candidate.family]
+            return built
+
+        def latency(call: Callable[[int], object], count: int, warm_up: int) -> Told:
+            asked_of: list[str] = []
+            with monkeypatch.context() as patched:
+                patched.setattr(FaissIndex, "search", lambda index, *_: asked_of.append(type(index.spec).__name__.lower()))
+                call(0)
+            return Told(*[milliseconds[asked_of[0]]] * 3)
+
+        monkeypatch.setattr(Workshop, "build", build)
+        return latency
+
+    return told
+
+
+@pytest.mark.parametrize("budget", [Budget(), Budget(recall_vs_exact=0.9)])
+def test_an_index_that_was_let_go_is_not_measured_again(search, told, budget) -> None:
+    """Lists of int8 lose what flat int8 finds, at more bytes and a tenth of the speed: nobody needs them, though only they are second."""
+    latency = told({"flat": 1.0, "ivf": 10.0}, {"flat": 1.0, "ivf": 1.0})
+    found = search(budget, Auto(families=("flat", "ivf"), threads=1), Int8(), latency=latency)
+    assert {point.family for point in found.points} == {"flat", "ivf"}
+    assert [point.family for point in found.points if point.chosen] == ["flat"]
+
+
+def test_an_index_that_takes_too_long_to_build_lets_no_other_go(search, told) -> None:
+    latency = told({"flat": 1.0, "ivf": 10.0}, {"flat": 10.0, "ivf": 1.0})
+    found = search(Budget(build_s=5), Auto(families=("flat", "ivf"), threads=1), Int8(), latency=latency)
+    chosen = next(point for point in found.points if point.chosen)
+    assert (chosen.family, chosen.meets) == ("ivf", True)

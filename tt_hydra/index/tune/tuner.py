@@ -160,7 +160,7 @@ class Tuner:
     def _worse_kin(self, candidate: Candidate, meter: Meter) -> str:
         """A built index of the same kind with finer codes that keeps the budget, or that others beat at no more bytes than this takes."""
         size = candidate.bytes_per_item(self._size, self.workshop.vectors.shape[1])
-        rivals = [point for point in meter.points if point.built.bytes_per_item <= size]
+        rivals = self._rivals(meter, size)
         for kin in self._built:
             points = meter.of(kin)
             if not kin.candidate.finer(candidate) or not points:
@@ -174,9 +174,15 @@ class Tuner:
     def _drop_beaten(self, meter: Meter) -> None:
         """Lets go of indexes whose every setting another one beats by far at no more bytes: they cannot win any more."""
         for built in self._built:
-            rivals = [point for point in meter.points if point.built.bytes_per_item <= built.bytes_per_item]
+            rivals = self._rivals(meter, built.bytes_per_item)
             if built.index is not None and all(any(_beats(rival, point) for rival in rivals) for point in meter.of(built)):
                 built.index = None
+
+    def _rivals(self, meter: Meter, size: float) -> list[Point]:
+        """The points of indexes of at most so many bytes an item; one that takes too long to build is nobody's rival."""
+        longest = self.budget.build_s
+        points = [point for point in meter.points if point.built.bytes_per_item <= size]
+        return [point for point in points if longest is None or point.built.build_s <= longest]
 
     def _refine(self, meter: Meter) -> None:
         """Looks for the settings between those that were measured."""
@@ -195,9 +201,8 @@ class Tuner:
 
     def _finals(self, meter: Meter) -> Point | None:
         """Measures the best points again, and gives the first that keeps the budget on fresh queries too."""
-        kept = ranked([point for point in meter.points if not point.final], self._aim, self._size)
-        if not kept:
-            kept = ranked([point for point in meter.points if not point.final], self.budget, self._size)
+        left = [point for point in meter.points if not point.final and point.built.index is not None]
+        kept = ranked(left, self._aim, self._size) or ranked(left, self.budget, self._size)
         finalists: list[Point] = []
         for point in kept:
             if len(finalists) < FINALISTS and all(point.built is not other.built for other in finalists):
