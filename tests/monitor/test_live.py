@@ -148,11 +148,16 @@ def test_the_gauge_alarms_by_its_lower_end(watch):
     assert [alarm["name"] for alarm in bad["alarms"]] == ["recall"]
 
 
-def test_queries_with_parameters_of_their_own_are_not_the_versions_recall(watch):
-    monitor = watch(with_reference=False)
-    monitor.searched(request(vectors(6, 20), wrong=9, params={"efSearch": 1}))
+@pytest.mark.parametrize("asked", [{"params": {"efSearch": 1}}, {"exact": True}], ids=str)
+def test_queries_that_are_not_searched_as_the_version_says_are_not_its_recall_or_scores(asked, watch, clock):
+    monitor = watch()
+    clock.now += 61
+    monitor.searched(request(vectors(6, 200), wrong=9, **asked))
     monitor.settle()
-    assert monitor.state()["recall"] is None
+    found = monitor.state()
+    assert found["recall"] is None
+    assert found["drift"]["scores"]["seen"] == 0
+    assert found["queries"] == 200
 
 
 def test_one_query_in_so_many_is_searched_again(watch):

@@ -328,6 +328,8 @@ def test_an_observer_hears_of_searches_writes_and_versions(registry: Registry) -
     assert observed.unknown == 2, "job z and item none"
     assert observed.values == 3 + 2 + len(known["history"]) + (known["device"] is not None) - (known["job"] is None)
     assert set(observed.seconds) == {"tower", "search", "merge", "total"}
+    engine.search([Query(query_id="1")], exact=True)
+    assert [each.as_served for each in watching.seen] == [True, False]
     engine.upsert([{"id": "a", "title": "x"}])
     engine.delete(["i2"])
     assert [(each.alive, each.delta, each.dead) for each in watching.health] == [(41, 1, 0), (40, 1, 1)]

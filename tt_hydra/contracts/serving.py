@@ -78,6 +78,7 @@ class Observed:
         snapshot: what was searched.
         params: search parameters that were asked for instead of the version's.
         allowed: rows that the request allowed, None for all.
+        exact: whether it was compared with every item instead of asking the index.
         seconds: time of each phase: ``tower``, ``search``, ``merge`` (ids, fields, JSON) and ``total``.
         unknown: values of the request that the featurizer does not know (words of a closed set, items of a history).
         values: values of the request that could have been unknown.
@@ -90,9 +91,15 @@ class Observed:
     snapshot: Snapshot
     params: Mapping[str, int] | None = None
     allowed: BoolArray | None = None
+    exact: bool = False
     seconds: Mapping[str, float]
     unknown: int = 0
     values: int = 0
+
+    @property
+    def as_served(self) -> bool:
+        """Whether it was searched as the version says."""
+        return self.params is None and not self.exact
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,7 @@ class Sampled:
         found: its results, ``(1, k)``.
         snapshot: what was searched.
         allowed: rows that were allowed, None for all.
-        as_served: whether the version's own search parameters found them, so that their recall is the version's.
+        as_served: whether the version's index and search parameters found them, so that their recall is the version's.
     """
 
     row: Row
@@ -56,7 +56,7 @@ def picked(request: Observed, before: int, every: int, now: float) -> Iterator[S
             vector=request.vectors[place],
             ids=list(request.ids[place])[:RESULTS],
             scores=scores[:RESULTS].tolist(),
-            filtered=request.allowed is not None or request.params is not None,
+            filtered=request.allowed is not None or not request.as_served,
             tower=seconds.get("tower"),
             search=seconds.get("search"),
             merge=seconds.get("merge"),
@@ -66,7 +66,7 @@ def picked(request: Observed, before: int, every: int, now: float) -> Iterator[S
             queries=len(request.vectors),
         )
         found = SearchResult(request.result.scores[part], request.result.rows[part])
-        yield Sampled(row, found, request.snapshot, request.allowed, as_served=request.params is None)
+        yield Sampled(row, found, request.snapshot, request.allowed, as_served=request.as_served)
 
 
 def added(vectors: FloatArray, version: int, now: float) -> Iterator[Row]:

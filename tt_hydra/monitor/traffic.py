@@ -39,7 +39,7 @@ class Row:
         vector: ``(dim,)`` of the query or item.
         ids: of the first results.
         scores: of the first results.
-        filtered: whether the request allowed only some items, or asked for search parameters of its own.
+        filtered: whether the request allowed only some items, or was not searched as the version says.
         tower: seconds of the request in the query tower, None where it was not needed; so ``search``, ``merge`` and ``total``.
         unknown: values of the request that the model does not know.
         values: values that could have been unknown.

@@ -54,7 +54,7 @@ class Watched:
         keys = keys_of(observed.vectors)
         self.drift["queries"].add(keys, observed.vectors)
         best = observed.result.scores[:, :1]
-        if observed.allowed is None and observed.params is None and best.shape[1]:
+        if observed.allowed is None and observed.as_served and best.shape[1]:
             known = np.isfinite(best[:, 0])
             self.drift["scores"].add((key for key, fine in zip(keys, known, strict=True) if fine), best[known, 0])
         self.unknown.add(observed.unknown, observed.values)

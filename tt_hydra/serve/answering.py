@@ -216,6 +216,7 @@ class Answerer:
             snapshot=state.snapshot,
             params=ask.params,
             allowed=job.allowed,
+            exact=ask.exact,
             seconds=answer.seconds,
             unknown=sum(each.unknown for each in job.encoded if each is not None),
             values=sum(each.values for each in job.encoded if each is not None),
