@@ -13,6 +13,7 @@ import pytest
 from bundle_parts import make_parts
 
 from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.manifest import Manifest
 from tt_hydra.artifact.registry import Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.artifact.write import write_bundle
@@ -89,6 +90,45 @@ def test_retention_spares_current_and_previous(tmp_path: Path, bundles: list[Bun
     assert list(registry.retain(1)) == [2]
     assert [version.number for version in registry.versions()] == [1, 3]
     assert registry.publish(bundles[1], activate=False).number == 4
+
+
+def test_readers_find_a_version_whatever_moves_while_they_follow_the_links(
+    tmp_path: Path, bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process activates a version after each of the first two looks at ``active``."""
+    registry, other, numbers, read = Registry(tmp_path), Registry(tmp_path), [1, 3], os.readlink
+    for bundle in bundles:
+        registry.publish(bundle)
+
+    def readlink(path: str | Path) -> str:
+        target = read(path)
+        if Path(path).name == "active" and numbers:
+            number = numbers.pop()
+            monkeypatch.setattr(os, "readlink", read)
+            other.activate(number)
+            monkeypatch.setattr(os, "readlink", readlink)
+        return target
+
+    registry.activate(2)
+    monkeypatch.setattr(os, "readlink", readlink)
+    assert registry.current == 1
+    assert numbers == []
+
+
+def test_a_version_that_another_process_removes_meanwhile_is_none(
+    tmp_path: Path, bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, load = Registry(tmp_path), Manifest.load
+    for bundle in bundles:
+        registry.publish(bundle)
+
+    def late(folder: Path) -> Manifest:
+        monkeypatch.setattr(Manifest, "load", load)
+        Registry(tmp_path).retain(1)
+        return load(folder)
+
+    monkeypatch.setattr(Manifest, "load", late)
+    assert [version.number for version in registry.versions()] == [2, 3]
 
 
 def _swap_for_ever(folder: Path) -> None:

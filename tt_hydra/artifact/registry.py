@@ -8,6 +8,7 @@ Layout: ``versions/<n>/``, each a bundle; ``active``, a link to ``pointers/<name
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 import uuid
@@ -67,9 +68,14 @@ class Registry:
     folder: Path
 
     def versions(self) -> list[Version]:
-        """All versions, oldest first."""
+        """All versions, oldest first.
+
+        Raises:
+            BundleError: a manifest is damaged.
+        """
         found = (path for path in (self.folder / VERSIONS).glob("*") if path.name.isdigit() and (path / MANIFEST).is_file())
-        return [Version(int(path.name), path, Manifest.load(path)) for path in sorted(found, key=lambda path: int(path.name))]
+        known = map(_opened, sorted(found, key=lambda path: int(path.name)))
+        return [version for version in known if version is not None]
 
     @property
     def current(self) -> int | None:
@@ -191,8 +197,17 @@ class Registry:
                 shutil.rmtree(leftover)
 
     def _pointed(self, name: str) -> int | None:
+        while True:
+            active = self._active()
+            try:
+                return int((self.folder / name).resolve(strict=True).name)
+            except FileNotFoundError:
+                if self._active() == active:  # else another process moved it, and removed what was being followed
+                    return None
+
+    def _active(self) -> str | None:
         try:
-            return int((self.folder / name).resolve(strict=True).name)
+            return os.readlink(self.folder / ACTIVE)
         except FileNotFoundError:
             return None
 
@@ -238,3 +253,13 @@ class Registry:
             yield
         finally:
             lock.release()
+
+
+def _opened(folder: Path) -> Version | None:
+    """The version that lies in a folder; None if another process removed it meanwhile."""
+    try:
+        return Version(int(folder.name), folder, Manifest.load(folder))
+    except BundleError:
+        if folder.exists():
+            raise
+        return None
