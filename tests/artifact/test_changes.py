@@ -304,6 +304,41 @@ def test_pruning_removes_files_whose_changes_are_all_old(tmp_path: Path, small: 
     assert ChangeLog(tmp_path).last == 21
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_pruning_that_is_killed_behind_a_torn_tail_leaves_a_log(tmp_path: Path, noted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer was killed within a change; pruning is killed when it has begun a file, before it removed one, or before it noted that."""
+    ChangeLog(tmp_path).append([items("a"), items("b")])
+    with segments(tmp_path)[0].open("ab") as file:
+        file.write(b"half of a change")
+    with monkeypatch.context() as patch:
+        patch.setattr(*((Path, "unlink") if noted else (module, "note")), lambda *_: (_ for _ in ()).throw(InterruptedError))
+        with pytest.raises((InterruptedError, BundleError)):
+            ChangeLog(tmp_path).prune(2)
+    assert len(segments(tmp_path)) == 2
+    log = ChangeLog(tmp_path)
+    assert seen(log) == [(1, ["a"]), (2, ["b"])]
+    assert log.append([items("c")])[0].seq == 3
+    assert seen(ChangeLog(tmp_path)) == [(1, ["a"]), (2, ["b"]), (3, ["c"])]
+
+
+def test_what_another_thread_reads_meanwhile_leaves_nothing_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread reads on from change 1; another one reads all while the first looks at where it had ended."""
+    log = ChangeLog(tmp_path)
+    log.append([items("a")])
+    assert seen(log) == [(1, ["a"])]
+    log.append([items("b")])
+
+    class Slow(list):  # type: ignore[type-arg]
+        def __contains__(self, segment: object) -> bool:
+            monkeypatch.undo()
+            assert seen(log) == [(1, ["a"]), (2, ["b"])]
+            return super().__contains__(segment)
+
+    found = Slow(log._segments())
+    monkeypatch.setattr(log, "_segments", lambda: found)
+    assert seen(log, 1) == [(2, ["b"])]
+
+
 def test_numbers_go_on_behind_what_a_version_contains(tmp_path: Path) -> None:
     log = ChangeLog(tmp_path / "new", after=41)
     assert (log.last, log.read(41)) == (41, [])

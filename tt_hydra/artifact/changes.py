@@ -203,9 +203,9 @@ class ChangeLog:
 
     def _place(self, after: int) -> Mark:
         """Where to begin to read: where the last reading ended, or at the segment that holds the next change."""
-        segments = self._segments()
-        if self._read_to.last == after and self._read_to.segment in segments:
-            return self._read_to
+        segments, ended = self._segments(), self._read_to  # looked at once: other threads read, too
+        if ended.last == after and ended.segment in segments:
+            return ended
         known = [segment for segment in segments if segment <= after + 1]
         if not known:
             raise BundleError(
@@ -215,7 +215,10 @@ class ChangeLog:
         return Mark(known[-1], 0, known[-1] - 1)
 
     def _begun(self, mark: Mark) -> Mark:
-        """A new segment behind a place."""
+        """A new segment behind a place; what was not finished there is cut off, for only the last segment may end so."""
+        if mark.segment:
+            os.truncate(self._path(mark.segment), mark.end)
+            sync(self._path(mark.segment))
         begun = Mark(mark.last + 1, 0, mark.last)
         self._path(begun.segment).open("xb").close()
         sync(self.folder)
