@@ -5,8 +5,11 @@ import pickle
 import numpy as np
 import polars as pl
 
+from tt_hydra.contracts import Drawn, Origin
+from tt_hydra.data.batches import assemble
 from tt_hydra.data.declaration import Declaration, FeatureSpec, SplitSpec
 from tt_hydra.data.tables import Tables
+from tt_hydra.train.targets import targets_of
 
 TEXT = {"text": FeatureSpec(kind="text")}
 
@@ -39,6 +42,16 @@ def test_texts_that_differ_in_case_and_spaces_are_one_question_with_the_positive
     assert view.known.row(view.questions[1]).tolist() == [1, 2]
     assert [view.question_texts()[question] for question in view.questions] == ["What is  X?", "other", "other", "What is  X?"]
     assert list(view.item_texts()) == ["a", "b", "c"]
+
+
+def test_the_positives_of_another_spelling_are_no_negatives_in_a_batch(prepared):
+    """Query 0 asks what query 2 asks: d0 and d2 answer both. Query 1 asks something else."""
+    dataset = prepared(text_pairs(["What is  X?", "other", "what is x? "], ["a", "b", "c"], [(0, 0), (1, 1), (2, 2)]))
+    nothing = Drawn.shared(np.zeros(0, np.int64), Origin.IN_BATCH)
+    batch = assemble(dataset, np.array([2, 1, 0]), nothing, in_batch=True, log_presence=lambda rows: np.zeros(len(rows), np.float32))
+    assert batch.known.tolist() == [[0, 0], [0, 2], [1, 1], [2, 0], [2, 2]]
+    left_out = targets_of(batch).excluded(slice(0, 3))
+    assert left_out.tolist() == [[True, False, False], [False, False, False], [False, False, True]]
 
 
 def test_known_positives_are_those_of_the_training_part_alone(prepared):

@@ -64,7 +64,8 @@ class Batch:
         item_rows: ``(items,)`` int64, catalogue row of each candidate.
         item_keys: ``(items,)`` int64, equal for two candidates if and only if their features are equal (across ranks too).
         positive: ``(batch,)`` int64, the candidate that is each query's positive.
-        known: ``(pairs, 2)`` int64, (query of this batch, catalogue row) for every positive of these queries in the training part.
+        known: ``(pairs, 2)`` int64, (query of this batch, catalogue row) for every positive of these queries, and of those that ask the
+            same text, in the training part.
         origin: ``(items,)`` int64, ``Origin`` flags; 0 for a candidate that may not serve as a negative.
         log_q: ``(items,)`` float32, log probability that sampling makes this item a candidate that all queries share, up to a constant;
             zeros for the catalogue.

@@ -48,13 +48,14 @@ def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, lo
         log_presence: log probability that each of some catalogue rows is a candidate that the queries share.
     """
     train, size = dataset.train, len(index)
-    queries, positives = train.query_rows[index], train.item_rows[index]
+    positives = train.item_rows[index]
     rows = np.concatenate([positives, drawn.rows])
     examples = np.concatenate([np.arange(size), np.where(drawn.owner < 0, np.arange(size, len(rows)) % size, drawn.owner)])
     times = train.times[index][examples]
     keys, first, inverse = np.unique(dataset.item_keys(rows, times), return_index=True, return_inverse=True)
     item_rows = rows[first]
-    known = dataset.known.take(queries)
+    view = dataset.training_view()
+    known = view.known.take(view.questions[index])
     presence = log_presence(item_rows)
     shared = presence if in_batch or (drawn.owner < 0).any() else np.full(len(item_rows), -np.inf, np.float32)
     pairs = np.stack([np.repeat(np.arange(size), np.diff(known.offsets)), known.values], axis=1)
