@@ -212,6 +212,15 @@ def test_trials_of_an_earlier_study_count_where_all_else_is_the_same(tmp_path):
     assert len(record.trials) == 6
 
 
+def test_patience_is_with_a_study_s_own_trials(tmp_path):
+    """The best of the earlier study came first: what came after it there does not use up the patience here."""
+    drive(plan(tmp_path / "a", n_trials=9), lambda job: Outcome({OBJECTIVE: 1 / (1 + job.number)}))
+    later = plan(tmp_path / "b", n_trials=50, patience=4, warm_start=str(tmp_path / "a"))
+    record = drive(later, lambda job: Outcome({OBJECTIVE: 2.0 if job.number == 10 else 0.5})).record()
+    assert [trial.number for trial in record.trials[9:]] == [9, 10, 11, 12, 13, 14]
+    assert "nothing better" in record.stopped
+
+
 def test_of_another_study_the_best_values_are_tried_first(tmp_path):
     earlier = drive(plan(tmp_path / "a", n_trials=12)).record()
     other = plan(tmp_path / "b", n_trials=5, name="later", warm_start=str(tmp_path / "a"), more={"shared": ("data=other",)})

@@ -53,7 +53,8 @@ class Limits:
             return f"{len(failed)} trials failed (sweep.max_failures={settings.max_failures}), the last: {failed[-1].user_attrs.get(ERROR)}"
         if settings.minutes is not None and records.spent(_own(trials), datetime.now()) >= settings.minutes * 60:
             return f"the time was up (sweep.minutes={settings.minutes:g})"
-        if settings.patience is not None and records.since_better(found, settings.goals) >= settings.patience:
+        own = sum(trial.state.is_finished() for trial in _own(trials))
+        if settings.patience is not None and min(own, records.since_better(found, settings.goals)) >= settings.patience:
             return f"{settings.patience} trials brought nothing better (sweep.patience)"
         if self.full(trials):
             return f"{self.n_trials} trials"
