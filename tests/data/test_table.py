@@ -95,6 +95,19 @@ def test_ids_are_the_same_text_in_every_format(tmp_path: Path) -> None:
     assert tables.time_unit == "step"
 
 
+def test_a_value_is_the_same_text_whatever_the_others_of_its_column_are(tmp_path: Path) -> None:
+    """A query that is asked later says 4.0 or 4 alone: beside 3.5 it must not have become another category."""
+    frame = pl.DataFrame(
+        {"user_id": ["u", "u", "v"], "item_id": [7.0, 8.0, None], "stars": [3.5, 4.0, 4.0], "shown": [[7.0, 9.0], [8.5], []]}
+    )
+    frame.write_parquet(tmp_path / "events.parquet")
+    nodes = {"path": str(tmp_path / "events.parquet"), "context": {"stars": "categorical"}, "impressions": "shown"}
+    tables = Table(interactions=nodes).read()  # type: ignore[arg-type]  # a node as a config gives it
+    assert tables.interactions["stars"].to_list() == ["3.5", "4"]
+    assert tables.interactions["negatives"].to_list() == [["7", "9"], ["8.5"]]
+    assert tables.items["id"].to_list() == ["7", "8", "9", "8.5"]
+
+
 def test_a_csv_id_keeps_its_zeros(tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text("user_id,item_id\n007,01\n")
     assert Table(interactions={"path": str(tmp_path / "events.csv")}).read().interactions.rows() == [("007", "01")]
@@ -246,7 +259,7 @@ def test_items_shown_and_what_came_of_an_event(tmp_path: Path) -> None:
             "user_id": ["u", "u", "v"],
             "item_id": ["a", "b", "a"],
             "shown": ["a| c|", None, "d"],
-            "rating": ["4", "", "2"],
+            "rating": ["4", "", "inf"],
             "score": [0.5, float("inf"), float("nan")],
         }
     )
@@ -254,7 +267,7 @@ def test_items_shown_and_what_came_of_an_event(tmp_path: Path) -> None:
     nodes = {"path": str(tmp_path / "events.csv"), "impressions": "shown", "labels": ["rating"], "teacher": "score"}
     tables = Table(interactions=nodes).read()  # type: ignore[arg-type]  # a node as a config gives it
     assert tables.interactions["negatives"].to_list() == [["a", "c"], [], ["d"]]
-    assert tables.interactions["rating"].to_list() == [4.0, None, 2.0]
+    assert tables.interactions["rating"].to_list() == [4.0, None, None], "an infinite label would make every loss infinite"
     assert tables.interactions["teacher"].to_list() == [0.5, None, None]
     assert tables.items["id"].to_list() == ["a", "b", "c", "d"]
     lists = frame.with_columns(shown=pl.Series([["a", "c"], None, ["d"]]))

@@ -64,6 +64,16 @@ def test_small_numbers_only_order(caplog: pytest.LogCaptureFixture) -> None:
     assert read_times(pl.Series([3]), "s", "x").values.to_list() == [3_000_000]
 
 
+def test_fractions_are_no_steps() -> None:
+    """Cut to whole numbers they would all be one moment."""
+    with pytest.raises(DataError, match=r"column 'when': 0\.25 in row 2 .*time_unit"):
+        read_times(pl.Series([None, 0.25, 0.75]), "auto", "events.csv, column 'when'")
+    with pytest.raises(DataError, match=r"0\.5 in row 1"):
+        read_times(pl.Series(["0.5"]), "step", "x")
+    assert read_times(pl.Series([0.25, float("nan"), 3.0]), "s", "x").values.to_list() == [250_000, None, 3_000_000]
+    assert read_times(pl.Series([2.0, None, float("nan"), 1.0]), "auto", "x").values.to_list() == [2, None, None, 1]
+
+
 @pytest.mark.parametrize("text", ["01/02/2024", "2024-13-01", "yesterday", "2024-06-01T25:00"])
 def test_what_is_no_time_is_named_with_its_row(text: str) -> None:
     with pytest.raises(DataError, match=r"column 'when': .* in row 2 is no time; write ISO 8601"):

@@ -30,13 +30,18 @@ def as_text(column: pl.Series, where: str) -> pl.Series:
         DataError: the column holds lists, structures or bytes.
     """
     if column.dtype.is_float():
-        known = column.fill_nan(None)
-        whole = known.cast(pl.Int64, strict=False)
-        exact = whole.cast(pl.Float64).eq_missing(known.cast(pl.Float64)).all()
-        return (whole if exact else known).cast(pl.String)
+        return column.to_frame("value").select(_written(pl.col("value"))).to_series().rename(column.name)
     if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
         raise DataError(f"{where} holds {column.dtype}: ids, categories and texts are strings or numbers")
     return column.cast(pl.String)
+
+
+def _written(number: pl.Expr) -> pl.Expr:
+    """Floats as strings, each by itself: what is asked later knows nothing of the other values of its column."""
+    known = number.fill_nan(None)
+    whole = known.cast(pl.Int64, strict=False)
+    exact = whole.cast(pl.Float64) == known.cast(pl.Float64)
+    return pl.when(exact).then(whole.cast(pl.String)).otherwise(known.cast(pl.String))
 
 
 def as_ids(column: pl.Series, where: str) -> pl.Series:
@@ -78,7 +83,7 @@ def as_feature(column: pl.Series, spec: FeatureSpec, where: str) -> pl.Series:
         case "text":
             return as_text(column, where).fill_null("")
         case "multi" if isinstance(column.dtype, (pl.List, pl.Array)):
-            return column.cast(pl.List(pl.String))
+            return _listed(column)
         case _:
             return as_text(column, where)
 
@@ -110,14 +115,23 @@ def as_weights(column: pl.Series, where: str) -> pl.Series:
     return weights.cast(pl.Float32)
 
 
+def as_labels(column: pl.Series, where: str) -> pl.Series:
+    """A column of labels as Float64; what is missing or infinite is null.
+
+    Raises:
+        DataError: a value is no number.
+    """
+    labels = as_numbers(column, where)
+    return labels.set(labels.is_infinite(), None)
+
+
 def as_scores(column: pl.Series, where: str) -> pl.Series:
     """A column of scores as Float32; what is missing or infinite is null.
 
     Raises:
         DataError: a value is no number.
     """
-    scores = as_numbers(column, where)
-    return scores.set(scores.is_infinite(), None).cast(pl.Float32)
+    return as_labels(column, where).cast(pl.Float32)
 
 
 def as_lists(column: pl.Series, where: str, sep: str) -> pl.Series:
@@ -130,10 +144,17 @@ def as_lists(column: pl.Series, where: str, sep: str) -> pl.Series:
         inner = column.dtype.inner
         if inner.is_nested() or inner in (pl.Binary, pl.Object):
             raise DataError(f"{where} holds lists of {inner}: ids are strings or numbers")
-        lists = column.cast(pl.List(pl.String))
+        lists = _listed(column)
     else:
         lists = as_text(column, where).str.split(sep)
     return lists.list.eval(pl.element().str.strip_chars()).list.eval(pl.element().filter(pl.element() != "")).fill_null([])
+
+
+def _listed(column: pl.Series) -> pl.Series:
+    """A column of lists as lists of strings."""
+    assert isinstance(column.dtype, (pl.List, pl.Array))
+    inner = column.dtype.inner
+    return column.cast(pl.List(inner)).list.eval(_written(pl.element())) if inner.is_float() else column.cast(pl.List(pl.String))
 
 
 def as_parts(column: pl.Series, where: str) -> pl.Series:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from tt_hydra.data.columns import as_ids, as_lists, as_numbers, as_parts, as_scores, as_text, as_weights, with_features
+from tt_hydra.data.columns import as_ids, as_labels, as_lists, as_parts, as_scores, as_text, as_weights, with_features
 from tt_hydra.data.declaration import Features, FeatureSpec, check_choice, parse_features
 from tt_hydra.data.events import drop_missing
 from tt_hydra.data.reading import DataFile, read_files
@@ -109,7 +109,7 @@ def read_events(node: Interactions, files: Sequence[DataFile], counts: Counter[s
         "split": None if node.split is None else as_parts(*cells(node.split)),
         "negatives": None if node.impressions is None else as_lists(*cells(node.impressions), node.impressions_sep),
         "teacher": None if node.teacher is None else as_scores(*cells(node.teacher)),
-        **{label: as_numbers(*cells(label)) for label in node.labels},
+        **{label: as_labels(*cells(label)) for label in node.labels},
     }
     context = with_features(frame.select(list(node.features())), node.features(), str(name))
     known = [column.alias(key) for key, column in made.items() if column is not None]

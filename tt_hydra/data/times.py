@@ -82,8 +82,21 @@ def read_times(column: pl.Series, unit: GivenUnit, where: str) -> Times:
     if not column.dtype.is_numeric():
         raise DataError(f"{where} is no time: it holds {column.dtype}; allowed are dates, ISO 8601 texts and numbers")
     taken = _guess(column, where) if unit == "auto" else unit
+    if taken == "step":
+        _require_whole(column, where)
     values = column if taken == "step" else column * SCALES[taken] if column.dtype.is_float() else _scaled(column, taken)
     return Times(values.cast(pl.Int64, strict=False), "step" if taken == "step" else "us", taken)
+
+
+def _require_whole(column: pl.Series, where: str) -> None:
+    """Raises DataError for a step that is a fraction: cut to whole numbers, several moments would become one."""
+    broken = (column != column.floor()) & column.is_finite() if column.dtype.is_float() else pl.Series([False])
+    if broken.any():
+        row = broken.arg_max() or 0
+        raise DataError(
+            f"{where}: {column[row]} in row {row + 1} is no whole number, and numbers that only order are; multiply them, or say what "
+            "they count with data.interactions.time_unit=s, ms, us or ns"
+        )
 
 
 def _scaled(column: pl.Series, unit: str) -> pl.Series:
