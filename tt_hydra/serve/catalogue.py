@@ -8,9 +8,11 @@ is replaced as a whole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -171,28 +173,57 @@ def _is_cut(value: Any, kind: pl.DataType) -> bool:
 
 
 def typed(name: str, values: Sequence[Any], kind: pl.DataType, strict: bool = False) -> pl.Series:
-    """A column of plain values; times may be ISO texts. What does not fit is missing.
+    """A column of plain values; times as `moment` takes them. What does not fit is missing.
 
     Raises:
         PolarsError, ValueError, TypeError, OverflowError: a value does not fit, and ``strict``.
     """
     if kind.is_temporal():
-        values = [datetime.fromisoformat(value) if isinstance(value, str) else value for value in values]
-        if isinstance(kind, pl.Datetime) and kind.time_zone is None:
-            values = [value.replace(tzinfo=None) if isinstance(value, datetime) else value for value in values]
+        values = [_moment(value, kind, strict) for value in values]
     return pl.Series(name, values, strict=False).cast(kind, strict=strict) if strict else pl.Series(name, values, kind, strict=False)
 
 
+def _moment(value: Any, kind: pl.DataType, strict: bool) -> Any:
+    if isinstance(value, (str, int, float, datetime)) and not isinstance(value, bool):
+        with suppress(*(() if strict else (ValueError, TypeError, OverflowError))):
+            return moment(value, kind)
+        return None
+    return value
+
+
+def moment(value: Any, kind: pl.DataType) -> date | time | timedelta:
+    """A plain value as a column of dates, times, moments or durations holds it.
+
+    Args:
+        value: an ISO text, for a duration its seconds; a moment without an offset is UTC where the column has a time zone.
+        kind: of the column.
+
+    Raises:
+        ValueError, TypeError, OverflowError: it is none.
+    """
+    if kind == pl.Duration:
+        return timedelta(seconds=value)
+    if kind == pl.Time:
+        return time.fromisoformat(value).replace(tzinfo=None)
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    if kind == pl.Date:
+        return found.date()
+    zone = getattr(kind, "time_zone", None)
+    if zone is None:
+        return found.replace(tzinfo=None)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(ZoneInfo(zone))
+
+
 def jsonable(value: Any) -> Any:
-    """A raw value as JSON can hold it: dates as ISO texts, sets and series as lists, bytes as hexadecimal digits."""
+    """A raw value as JSON can hold it: dates and times as ISO texts, durations as seconds, sets as lists, bytes as hexadecimal digits."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
-    if isinstance(value, pl.Series):
-        return [jsonable(each) for each in value.to_list()]
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, pl.Series)):
         return [jsonable(each) for each in value]
     if isinstance(value, Mapping):
         return {str(key): jsonable(each) for key, each in value.items()}
-    if isinstance(value, (date, datetime)):
+    if isinstance(value, (date, time)):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     return value.hex() if isinstance(value, bytes) else str(value)

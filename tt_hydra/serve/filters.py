@@ -1,7 +1,8 @@
 """Conditions on item columns, and the rows that fulfil them.
 
 ``{"year": {"gte": 1990, "lt": 2000}, "genre": ["crime", "war"], "language": {"not": "en"}}``: every condition must hold. A column with
-several values in a row fulfils ``value`` and ``[any of]`` where one of them does; a missing value fulfils ``not`` and nothing else.
+several values in a row fulfils ``value`` and ``[any of]`` where one of them does; a missing value, and a number that is none (NaN), fulfils
+``not`` and nothing else.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import operator
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import polars as pl
 from tt_hydra.contracts import BoolArray
 from tt_hydra.errors import DataError
 from tt_hydra.serve.cache import Lru
-from tt_hydra.serve.catalogue import Items
+from tt_hydra.serve.catalogue import Items, moment
 
 Filter = Mapping[str, Any]
 RANGES: Mapping[str, Callable[[Any, Any], Any]] = {"gte": operator.ge, "gt": operator.gt, "lte": operator.le, "lt": operator.lt}
@@ -45,8 +45,11 @@ class Masks:
         key = json.dumps(wanted, sort_keys=True)
         known = self._kept.get(key)
         if known is None or len(known) < size:
-            with self._lock:
-                known = self._extended(wanted, self._kept.get(key), size)
+            try:
+                with self._lock:
+                    known = self._extended(wanted, self._kept.get(key), size)
+            except pl.exceptions.PolarsError as error:  # of a rare type: one request's mistake is not the others'
+                raise DataError(f"filter: {key[:60]} cannot be compared with columns of these types: {str(error)[:200]}") from error
             self._kept.put(key, known)
         return known if len(known) == size else _read_only(known[:size])
 
@@ -96,6 +99,10 @@ class _Column:
         self._expression = pl.col(name)
         if separator is not None:
             self._expression = self._expression.str.split(separator).list.eval(pl.element().str.strip_chars())
+        elif isinstance(kind, pl.Array):
+            self._expression = self._expression.arr.to_list()
+        elif kind.is_float():
+            self._expression = self._expression.fill_nan(None)
         self._many = separator is not None or isinstance(kind, (pl.List, pl.Array))
         self._of: pl.DataType = kind.inner if isinstance(kind, (pl.List, pl.Array)) else kind  # type: ignore[assignment]  # instances
 
@@ -104,12 +111,14 @@ class _Column:
         known = [self._literal(each) for each in values if each is not None]
         if self._of.is_integer():  # others are equal to none; polars refuses to look for them
             known = [int(each) for each in known if abs(each) < 2**64 and each == int(each)]
+        elif self._of.is_float():
+            known = [float(each) for each in known]
         if self._many:
             found = [self._expression.list.contains(each).fill_null(False) for each in known]
         else:
             found = [(self._expression == each).fill_null(False) for each in known] if len(known) < 2 else [self._is_in(known)]
         if None in values:
-            found.append(pl.col(self.name).is_null())
+            found.append(self._expression.is_null())
         nothing = pl.col(self.name).is_null() & False  # of the column's length, which a literal is not
         return pl.any_horizontal(*found) if found else nothing
 
@@ -135,18 +144,18 @@ class _Column:
             return self._bounded(value)
         if self._of == pl.String and isinstance(value, (str, int)) and not isinstance(value, bool):
             return str(value)
-        if self._of.is_temporal() and isinstance(value, str):
+        if self._of == pl.Duration and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return self._time(value)
+        if self._of.is_temporal() and self._of != pl.Duration and isinstance(value, str):
             return self._time(value)
         raise DataError(f"filter.{self.name}: the column holds {self._of}, got {value!r}")
 
     def _bounded(self, value: float) -> float:
         return value if abs(value) < 2**63 else float(value)
 
-    def _time(self, value: str) -> Any:
+    def _time(self, value: Any) -> Any:
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise DataError(f"filter.{self.name}: {value!r} is no ISO date or time, such as 2026-01-31 or 2026-01-31T12:00:00") from error
-        if self._of == pl.Date:
-            return moment.date()
-        return moment if getattr(self._of, "time_zone", None) else moment.replace(tzinfo=None)
+            return moment(value, self._of)
+        except (ValueError, OverflowError) as error:
+            told = "2026-01-31, 2026-01-31T12:00:00 or, where the column holds times of day, 12:00:00"
+            raise DataError(f"filter.{self.name}: {value!r} is no ISO date or time of {self._of}, such as {told}") from error
