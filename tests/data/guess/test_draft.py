@@ -51,6 +51,15 @@ def test_purchases_that_repeat():
     assert of(again, items()).takes_again
 
 
+def test_rows_that_are_dropped_while_reading_are_no_habits():
+    """Of rows that are the same reading keeps one, and none of weight 0: neither is an item taken again."""
+    assert of(pl.concat([events(), events()]), items()).habits == of(events(), items()).habits
+    shown = events(clicked=[0] * 120).with_columns(pl.col("timestamp") + 7)
+    assert of(pl.concat([events(clicked=[1] * 120), shown, shown]), items()).habits == of(events(), items()).habits
+    untimed = events().drop("timestamp")
+    assert not of(pl.concat([untimed, untimed]), items()).takes_again, "without a time, to take an item twice is the same row"
+
+
 def test_each_text_is_a_query_where_nobody_is_known():
     found = of(events(search=[f"film like {n % 30}" for n in range(120)]).drop("user_id"), items())
     assert found.texts_are_queries

@@ -52,6 +52,9 @@ def test_what_must_be_asked():
     assert "# query: user_id" in made.text
     assert "# query: customer_id" in made.text
     assert "To be answered before it runs: data.interactions.query" in made.text
+    assert "queries are texts" not in made.text
+    assert yaml.safe_load(made.text)["evaluate"] == {"exclude_seen": True}, "nothing says that items are taken again"
+    assert "take an item again" not in made.text
 
 
 def test_values_and_reasons():
@@ -72,7 +75,7 @@ def test_values_and_reasons():
     assert found["data"]["split"] == {"kind": "random"}
     assert found["data"]["history"] == {"max_length": 50, "ordered": False}
     assert found["metric"] == "cosine"
-    assert found["evaluate"] == {"exclude_seen": False}
+    assert found["evaluate"] == {"exclude_seen": True}
     assert "# mood: categorical" in made.text
     assert "COMMAND" in made.text
 

@@ -21,6 +21,7 @@ def test_habits():
     found = habits(events, 8)
     assert (found.per_query, found.per_item, found.repeated) == (2.0, 0.5, 0.25)
     assert habits(events.clear(), 0).per_query == 0.0
+    assert habits(events.with_columns(query=pl.lit(None, pl.String)), 8).repeated == 0.0, "of nobody it is not known"
 
 
 def test_no_time_no_order():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from tt_hydra.data.columns import as_weights
 from tt_hydra.data.guess import keys, moments, parts
 from tt_hydra.data.guess.column import Column, look, strings
 from tt_hydra.data.guess.features import Feature, Left
@@ -14,7 +15,7 @@ from tt_hydra.data.guess.keys import Key
 from tt_hydra.data.guess.moments import Moment
 from tt_hydra.data.guess.names import ITEM, QUERY, is_about
 from tt_hydra.data.guess.parts import Division, Habits
-from tt_hydra.data.guess.roles import Around, Roles, roles
+from tt_hydra.data.guess.roles import Around, Roles, Use, roles
 from tt_hydra.data.guess.side import Given, Side, reason_for_id, side_of, with_id, without
 
 HAS_HISTORY = 2.0
@@ -97,8 +98,10 @@ def draft(interactions: Given, items: Given | None, queries: Given | None) -> Dr
     found = roles([column for column in rest if all(column is not moment.column for moment in times)], around)
     asked = around.query if query.event is not None or found.text is None else _series(events, found.text.column)
     known = _pairs(asked, around.item, interactions.frame.height)
-    habits = parts.habits(known, items.frame.height if items is not None else known["item"].n_unique())
     moment = times[0] if times else None
+    named = [query.event, *query.candidates, item.event, *item.candidates, None if moment is None else moment.column.name]
+    counted = known.filter(_kept(interactions.frame, [*filter(None, named), *found.compared()], found.weight))
+    habits = parts.habits(counted, items.frame.height if items is not None else counted["item"].n_unique())
     has_text = found.text is not None
     people = side_of(queries, query.table, query_columns)
     searches = has_text or (people.has_text and is_about(query.event or "", QUERY))
@@ -138,6 +141,13 @@ def _without_twins(found: Roles, features: Mapping[str, Feature], taken: set[str
         found.left[name] = Left("a feature of the queries has this name already: rename the column to use it")
         del found.context[name]
     return found
+
+
+def _kept(frame: pl.DataFrame, names: Sequence[str], weight: Use | None) -> pl.Series:
+    """The rows that reading keeps: each once, by the columns that are read, and none of weight 0."""
+    compared = [name for name in names if not frame.schema[name].is_nested()]
+    once = frame.select(pl.struct(compared).is_first_distinct()).to_series() if compared else pl.repeat(True, len(frame), eager=True)
+    return once if weight is None else once & (as_weights(frame[weight.column], weight.column) > 0)
 
 
 def _pairs(query: pl.Series | None, item: pl.Series | None, rows: int) -> pl.DataFrame:

@@ -169,7 +169,8 @@ def _order(draft: Draft) -> list[str]:
         lines = [_line(2, "history", "", typical), _line(4, "max_length", "50")]
         lines.append(_line(4, "ordered", "true" if draft.moment is not None else "false", "" if draft.moment else "no column of times"))
     else:
-        lines = [_line(2, "history", "null", typical if draft.query.event else "queries are texts")]
+        unknown = "not known before its id is" if draft.asks_query else "queries are texts"
+        lines = [_line(2, "history", "null", typical if draft.query.event else unknown)]
     if draft.moment is not None and draft.moment.dated:
         lines.append(_note(2, "statistics: [count, rate_7d]", "popularity of an item up to the event"))
     lines += [_line(2, "split", ""), _line(4, "kind", division.kind, division.why)]
@@ -179,7 +180,8 @@ def _order(draft: Draft) -> list[str]:
 
 
 def _run(draft: Draft, command: str) -> list[str]:
-    again = f"{share(draft.habits.repeated)} of the events take an item again"
+    asks = draft.asks_query or draft.item.event is None
+    again = "whether items are taken again is not known yet" if asks else f"{share(draft.habits.repeated)} of the events take an item again"
     asked = draft.searches
     seen = "false" if asked or draft.takes_again else "true"
     why = "a text may be asked again, and answered alike" if asked else again

@@ -64,7 +64,7 @@ def habits(events: pl.DataFrame, items: int) -> Habits:
     counts = events["query"].drop_nulls().value_counts(name="n")["n"]
     typical = counts.median()
     pairs = events.select("query", "item").drop_nulls()
-    repeated = 1 - pairs.unique().height / max(1, len(pairs))
+    repeated = (len(pairs) - pairs.unique().height) / max(1, len(pairs))
     return Habits(float(typical) if isinstance(typical, (int, float)) else 0.0, len(events) / max(1, items), repeated)
 
 

@@ -52,6 +52,11 @@ class Roles:
     context: dict[str, Feature] = field(default_factory=dict)
     left: dict[str, Left] = field(default_factory=dict)
 
+    def compared(self) -> list[str]:
+        """The columns by which reading tells one event from another, besides its ids and its time."""
+        uses = [self.split, self.text, self.weight, self.teacher, *self.labels]
+        return [*(use.column for use in uses if use is not None), *self.context]
+
 
 @dataclass(frozen=True, slots=True)
 class Around:
