@@ -216,6 +216,21 @@ def test_an_interrupted_upgrade_goes_on(registry: Registry, turned: Bundle, monk
     assert registry.rollback().number == 2
 
 
+def test_a_bridge_does_not_take_the_place_of_a_version_that_became_current_meanwhile(
+    registry: Registry, turned: Bundle, other: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody publishes another model while the map is learnt; the bridge leads to the version before."""
+
+    def late(*given: Any) -> np.ndarray:
+        registry.publish(other)
+        return turn_between(*given)
+
+    monkeypatch.setattr(module, "turn_between", late)
+    with pytest.raises(GateError, match="version 2 became current"):
+        upgrade(registry, turned, OPEN, bridge=True)
+    assert (registry.current, len(registry.versions())) == (2, 2)
+
+
 def rewritten(folder: Path, **changes: object) -> None:
     """Edits the manifest as somebody would who also mends its checksum."""
     content = json.loads((folder / "manifest.json").read_text())

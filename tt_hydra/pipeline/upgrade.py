@@ -16,7 +16,7 @@ from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.registry import BUILT_ON, MADE_FROM, Registry, Version
 from tt_hydra.artifact.renew import complete, signed
 from tt_hydra.contracts import BoolArray, IntArray
-from tt_hydra.errors import BundleError, ConfigError, DataError, GateError
+from tt_hydra.errors import BundleError, ConfigError, DataError, GateError, OvertakenError
 from tt_hydra.pipeline.contest import Contest, Contestant
 from tt_hydra.pipeline.publish import Gate, missing, publish
 from tt_hydra.pipeline.renewing import Now, Purpose, asked, build, moved, workplace
@@ -64,7 +64,7 @@ def upgrade(
         crossed = before is not None and before.query == model.manifest.model_fingerprint
         place = number
         if bridge and not crossed:
-            place = _bridge(registry, running, model, folder / "bridge", options) or number
+            place = _bridge(registry, number, running, model, folder / "bridge", options) or number
         retriever = Retriever.load(model.folder, allow=allow)
         purpose = Purpose(model.questions, {BUILT_ON: version.manifest.fingerprint, MADE_FROM: [model.manifest.fingerprint]})
         bundle = build(folder / "bundle", retriever, embedded(retriever, Now.of(running)), purpose, allow)
@@ -127,8 +127,8 @@ def _same(one: pl.DataFrame, other: pl.DataFrame, features: Sequence[str]) -> Bo
     return equal
 
 
-def _bridge(registry: Registry, running: Contestant, model: Bundle, folder: Path, options: _Options) -> int | None:
-    """Publishes a bridge from the model's query tower to the running version's index; its number, or None where the gate refused it."""
+def _bridge(registry: Registry, number: int, running: Contestant, model: Bundle, folder: Path, options: _Options) -> int | None:
+    """Publishes a bridge from the model's query tower to the index of version ``number``; its number, or None where the gate refused it."""
     old = running.bundle
     if old.bridge is not None:
         raise ConfigError(f"the current version is a bridge itself, from model {old.bridge.query}: finish that upgrade, or roll back first")
@@ -141,7 +141,9 @@ def _bridge(registry: Registry, running: Contestant, model: Bundle, folder: Path
     draft = signed(folder, old.manifest, conditions)
     bundle = _measured(draft, running, model, missing(registry, draft), options.allow)
     try:
-        version = publish(registry, bundle, options.gate, instead_of=registry.current, force=options.force, allow=options.allow)
+        version = publish(registry, bundle, options.gate, instead_of=number, force=options.force, allow=options.allow)
+    except OvertakenError:
+        raise
     except GateError as error:
         logger.warning("no bridge: %s", error)
         return None
