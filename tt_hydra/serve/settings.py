@@ -22,7 +22,7 @@ class Limits:
         text_length: characters of any string.
         history: items of a query's history.
         values: values of a list: of a multi-valued feature, of a filter.
-        columns: features, context columns, filter columns, search parameters.
+        columns: features, context columns, filter columns, columns to show, search parameters.
         items: that are written or embedded in a request.
         ids: to leave out or to delete.
         param: value of a search parameter.

@@ -13,6 +13,7 @@ from tt_hydra.serve.app.models import QueryBody, SearchBody
 from tt_hydra.serve.app.reading import at_most
 from tt_hydra.serve.app.service import encoded
 from tt_hydra.serve.asking import ALL, Ask
+from tt_hydra.serve.catalogue import VECTOR
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.settings import Limits
 
@@ -50,6 +51,18 @@ def _query(body: QueryBody, limits: Limits, dim: int, place: str) -> Query:
     )
 
 
+def items(bodies: Sequence[Mapping[str, Any]], limits: Limits) -> Sequence[Mapping[str, Any]]:
+    """Items to embed or to write.
+
+    Raises:
+        Refused: there are too many, or one is too large.
+    """
+    at_most(bodies, limits.items, "items")
+    for number, body in enumerate(bodies):
+        _short({name: value for name, value in body.items() if name != VECTOR}, limits, f"items.{number}")
+    return bodies
+
+
 def _short(values: Mapping[str, Any] | None, limits: Limits, place: str) -> None:
     for name, value in (values or {}).items():
         if isinstance(value, list):
@@ -65,6 +78,7 @@ def ask(body: SearchBody, limits: Limits, dim: int) -> Ask:
     if body.k > limits.k:
         raise Refused(422, f"k={body.k}: at most {limits.k} results are given", "k")
     at_most(body.exclude, limits.ids, "exclude")
+    at_most(() if body.include == ALL else body.include, limits.columns, "include")
     for name, rule in (body.filter or {}).items():
         for value in rule.values() if isinstance(rule, dict) else [rule]:
             if isinstance(value, list):

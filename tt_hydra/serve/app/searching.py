@@ -12,11 +12,11 @@ from fastapi.responses import Response
 from starlette.routing import Route
 
 from tt_hydra.contracts import FloatArray
-from tt_hydra.serve.app.asking import ask, queries
+from tt_hydra.serve.app.asking import ask, items, queries
 from tt_hydra.serve.app.errors import JSON, Refused
 from tt_hydra.serve.app.models import EmbedAnswer, EmbedBody, SearchAnswer, SearchBody
 from tt_hydra.serve.app.openapi import takes
-from tt_hydra.serve.app.reading import at_most, read
+from tt_hydra.serve.app.reading import read
 from tt_hydra.serve.app.service import Service
 from tt_hydra.serve.asking import Mark
 
@@ -43,8 +43,7 @@ def routes(service: Service) -> APIRouter:
                 asked = queries(body.queries, limits, engine.served.version.manifest.dim)
                 mark, vectors = await service.aside(engine.embed, asked)
             else:
-                at_most(body.items, limits.items, "items")
-                mark, vectors = await service.aside(engine.embed_items, body.items)
+                mark, vectors = await service.aside(engine.embed_items, items(body.items or (), limits))
         return Response(_vectors(mark, vectors), media_type=JSON)
 
     return router

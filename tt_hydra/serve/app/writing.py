@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from tt_hydra.errors import BundleError
+from tt_hydra.serve.app.asking import items
 from tt_hydra.serve.app.errors import JSON, Refused
 from tt_hydra.serve.app.models import DeleteAnswer, DeleteBody, ItemAnswer, Marked, UpsertAnswer, UpsertBody
 from tt_hydra.serve.app.openapi import takes
@@ -34,8 +35,7 @@ def routes(service: Service) -> APIRouter:
         service.require_token(request)
         async with asyncio.timeout(service.options.timeout_s):
             body = await read(request, UpsertBody, limits)
-            at_most(body.items, limits.items, "items")
-            mark = await _written(service, engine.upsert, body.items)
+            mark = await _written(service, engine.upsert, items(body.items, limits))
         return _answer(mark, upserted=len(body.items), sequence=mark.sequence)
 
     @router.delete("/v1/items", responses={200: {"model": DeleteAnswer}}, **takes(DeleteBody))
