@@ -279,6 +279,30 @@ def test_traffic_is_written_in_files_that_roll(clock, tmp_path):
     assert read_traffic(tmp_path, since=clock.now + 1).is_empty()
 
 
+def test_a_full_disk_loses_the_traffic_and_nothing_else(clock, tmp_path, monkeypatch, caplog):
+    """Half of a file is written when the disk is full; later there is room again."""
+    write = pl.DataFrame.write_parquet
+
+    def full(frame, path):
+        write(frame, path)
+        raise pl.exceptions.ComputeError("parquet: File out of specification: underlying IO error: No space left on device")
+
+    monitor = LiveMonitor(MonitorSettings(every=1), tmp_path, clock)
+    monitor.serving(1, "2027-01-15T08:00:00", None)
+    monitor.searched(request(vectors(0, 10)))
+    monitor.settle()
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.DataFrame, "write_parquet", full)
+        clock.now += 301
+        monitor.settle()
+    assert list(tmp_path.iterdir()) == []
+    assert "10 rows of traffic are lost" in caplog.text
+    monitor.searched(request(vectors(1, 3)))
+    monitor.settle()
+    monitor.close()
+    assert len(read_traffic(tmp_path)) == 3
+
+
 def test_nothing_that_is_observed_raises(watch, caplog):
     monitor = watch(with_reference=False)
     broken = request(vectors(0, 2))

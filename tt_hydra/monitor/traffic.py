@@ -6,6 +6,7 @@ import logging
 import os
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,13 +116,15 @@ class TrafficWriter:
             return None
         begun = datetime.fromtimestamp(rows[0].time, UTC)
         path = self._folder / f"traffic-{begun:%Y%m%dT%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:6]}.parquet"
+        unfinished = path.with_name(f".{path.name}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_name(f".{path.name}")
             frame_of(rows).write_parquet(unfinished)
             unfinished.replace(path)
             self._make_room()
-        except OSError as error:
+        except (OSError, PolarsError) as error:  # polars has errors of its own for a full disk
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             logger.warning("%d rows of traffic are lost: %s", len(rows), error)
             return None
         return path
