@@ -36,6 +36,10 @@ def test_points_of_a_space():
     assert not SPACE.holds({"loss": "b", "loss.beta": 8})
     assert not SPACE.holds({"loss": "a", "loss.beta": 7}), "it is not searched there"
     assert not SPACE.holds({"loss": "b"})
+    assert not SPACE.holds({"loss": "b", "loss.beta": 2}), "1, 4 and 7 are"
+    tenths = Space((Parameter("x", Float(0.1, 0.7, step=0.2), {}, "x"),))
+    assert all(tenths.holds({"x": value}) for value in (0.1, 0.1 + 0.2, 0.5, 0.7))
+    assert not tenths.holds({"x": 0.2})
 
 
 def test_values_on_the_command_line():

@@ -10,7 +10,7 @@ SPACE = Space(
         Parameter("loss", Choice(("infonce", "bpr")), name="loss"),
         Parameter("temperature.start", Float(0.01, 1.0), {"loss": ("infonce",)}, "temperature.start@1"),
         Parameter("embedding_dim", Choice(("32", "64")), name="embedding_dim"),
-        Parameter("index.M", Int(4, 64), name="index.M"),
+        Parameter("index.M", Int(4, 64, step=4), name="index.M"),
     )
 )
 
@@ -27,7 +27,8 @@ def test_values_are_named_as_their_parameters_are_and_written_as_choices_are() -
         ({"los": "bpr"}, "names 'los', which is not searched; did you mean 'loss'"),
         ({"loss": "triplet"}, "has loss='triplet', and the space has infonce, bpr"),
         ({"temperature.start": 2.0}, r"has temperature.start=2.0, and the space has 0.01 to 1.0"),
-        ({"index.M": True}, "the space has 4 to 64"),
+        ({"index.M": True}, "the space has 4 to 64 in steps of 4"),
+        ({"index.M": 6}, "the space has 4 to 64 in steps of 4"),
     ],
 )
 def test_what_lies_outside_is_told_with_what_is_allowed(values: dict[str, object], told: str) -> None:

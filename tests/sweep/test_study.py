@@ -212,6 +212,18 @@ def test_trials_of_an_earlier_study_count_where_all_else_is_the_same(tmp_path):
     assert len(record.trials) == 6
 
 
+@pytest.mark.parametrize("shared", [(), ("data=other",)])
+def test_of_an_earlier_study_only_values_that_are_searched_here_count(tmp_path, shared):
+    def grid(step):
+        return Space((Parameter("x", Int(16, 64, step=step), {}, "x"),))
+
+    earlier = drive(plan(tmp_path / "a", space=grid(8), n_trials=12), lambda job: Outcome({OBJECTIVE: float(values(job)["x"])})).record()
+    assert {trial.params["x"] % 16 for trial in earlier.trials} == {0, 8}, "the premise"
+    later = plan(tmp_path / "b", space=grid(16), n_trials=4, warm_start=str(tmp_path / "a"), more={"shared": shared})
+    record = drive(later, lambda job: Outcome({OBJECTIVE: float(values(job)["x"])})).record()
+    assert {trial.params["x"] % 16 for trial in record.trials} == {0}
+
+
 def test_patience_is_with_a_study_s_own_trials(tmp_path):
     """The best of the earlier study came first: what came after it there does not use up the patience here."""
     drive(plan(tmp_path / "a", n_trials=9), lambda job: Outcome({OBJECTIVE: 1 / (1 + job.number)}))

@@ -8,10 +8,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import product
+from typing import TypeGuard
 
 Value = str | int | float | bool | None
 MOST_POINTS = 10_000
 """Combinations of values up to which points are counted."""
+STEP_TOLERANCE = 1e-8
+"""Part of a step by which sums of floats miss it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Space:
         missing = object()
         found = self.choose(lambda name, domain: values.get(name, missing))  # type: ignore[arg-type]
         domains = {each.name: each.domain for each in self.parameters}
-        return found.keys() == values.keys() and all(_inside(value, domains[name]) for name, value in found.items())
+        return found.keys() == values.keys() and all(inside(value, domains[name]) for name, value in found.items())
 
     def size(self) -> float:
         """How many points it has; infinite where a parameter is continuous, or where they are too many to be tried."""
@@ -138,7 +141,11 @@ def _member(domain: Domain, at: int) -> Value:
     return domain.low + at * (domain.step or 1)
 
 
-def _inside(value: object, domain: Domain) -> bool:
+def inside(value: object, domain: Domain) -> TypeGuard[Value]:
+    """Whether a domain holds a value: between its ends, and on its steps where it has any."""
     if isinstance(domain, Choice):
         return value in domain.options
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and domain.low <= value <= domain.high
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not domain.low <= value <= domain.high:
+        return False
+    steps = 0.0 if domain.step is None else (value - domain.low) / domain.step
+    return math.isclose(steps, round(steps), abs_tol=STEP_TOLERANCE)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from tt_hydra.sweep.space import Choice, Domain, Parameter, Space, Value, text
+from tt_hydra.sweep.space import Choice, Domain, Parameter, Space, Value, inside, text
 
 
 def start_of(space: Space, values: Mapping[str, Any]) -> dict[str, Value]:
@@ -33,10 +33,12 @@ def _valued(parameter: Parameter, value: Any) -> Value:
         word = value if isinstance(value, str) else text(value)
         if word in domain.options:
             return word
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and domain.low <= value <= domain.high:
+    elif inside(value, domain):
         return value
     raise ValueError(f"has {parameter.key}={value!r}, and the space has {_allowed(domain)}")
 
 
 def _allowed(domain: Domain) -> str:
-    return ", ".join(domain.options) if isinstance(domain, Choice) else f"{domain.low} to {domain.high}"
+    if isinstance(domain, Choice):
+        return ", ".join(domain.options)
+    return f"{domain.low} to {domain.high}" + (f" in steps of {domain.step}" if domain.step not in (None, 1) else "")
