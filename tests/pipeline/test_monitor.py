@@ -12,6 +12,7 @@ from commands import CommandLine
 from pages import CHROMIUM, Page, in_browser
 
 from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.registry import REGISTRY, Registry
 from tt_hydra.contracts import Reference
 from tt_hydra.errors import DataError
@@ -69,6 +70,19 @@ def test_quiet_traffic(settings, tmp_path):
     assert (written["alarm"], written["queries"]) == (False, 300)
     page = Page((tmp_path / "report" / "monitor.html").read_text())
     assert page.plots() == ["plot-latency", "plot-recall", "plot-drift"]
+
+
+def test_coverage_is_of_the_catalogue_as_it_is(settings, tmp_path):
+    """Of 40 items, 38 are deleted and 2 are new; 5 were shown while the others were there."""
+    registry = Registry(tmp_path / "outputs" / REGISTRY)
+    write_traffic(registry.folder / "traffic")
+    ids = Bundle.load(registry.version(1).folder).item_ids
+    registry.log.append([Change(items=[{"id": "new"}, {"id": "newer"}])])
+    coverage = [check for check in monitor(settings()).checks if check.name == "coverage"]
+    assert [(each.value, each.text) for each in coverage] == [(5 / 42, "5 items in the sample, of 42")]
+    registry.log.append([Change(deleted=ids[:38])])
+    coverage = [check for check in monitor(settings()).checks if check.name == "coverage"]
+    assert [(each.value, each.text) for each in coverage] == [(1, "5 items in the sample, of 4")]
 
 
 def test_planted_faults_are_alarms(settings, tmp_path):

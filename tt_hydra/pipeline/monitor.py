@@ -28,6 +28,7 @@ from tt_hydra.monitor.traffic import ITEM, QUERY, read_traffic, vectors_of
 from tt_hydra.monitor.watched import DAY, moment
 from tt_hydra.monitor.watches import FEWEST_VALUES, KINDS, iso, judge_unknown
 from tt_hydra.pipeline.publish import missing
+from tt_hydra.pipeline.update import standing
 from tt_hydra.report.monitor import write_monitor
 from tt_hydra.report.monitored import MonitorCheck, Monitored, State
 
@@ -90,6 +91,7 @@ def monitor(settings: MonitorCommandSettings, command: str = "") -> Monitored:
             f"traffic: {folder} holds no query of this version in the last {settings.hours:g} hours: serve the bundle, "
             "`python -m tt_hydra serve bundle=current`, ask it something, and wait monitor.traffic.minutes; or give traffic= or hours="
         )
+    changes = [] if published is None else missing(registry, published)
     drift = dict(_drift(bundle.reference, rows, settings))
     found = Monitored(
         command=command,
@@ -100,9 +102,9 @@ def monitor(settings: MonitorCommandSettings, command: str = "") -> Monitored:
             *_latency(queries, settings.alarm),
             *(_drift_check(kind, judged) for kind, judged in drift.items()),
             *_unknown(bundle.reference, queries, settings.alarm),
-            *_coverage(queries, bundle.manifest.num_items),
+            *_coverage(queries, standing(bundle, changes)[1].alive),
             _age(bundle.manifest.created, now, settings.alarm),
-            *([] if published is None else [_changes(missing(registry, published), now)]),
+            *([] if published is None else [_changes(changes, now)]),
         ],
         drift={f"{kind}: {name}": ratio for kind, judged in drift.items() for name, ratio in _ratios(judged).items()},
         series=_series(queries),
@@ -225,7 +227,8 @@ def _unknown(reference: Reference | None, queries: pl.DataFrame, limits: AlarmLi
 
 def _coverage(queries: pl.DataFrame, items: int) -> Iterator[MonitorCheck]:
     shown = queries["ids"].explode().n_unique()
-    yield MonitorCheck(name="coverage", value=shown / items, seen=len(queries), text=f"{shown:,} items in the sample, of {items:,}")
+    share = min(1.0, shown / max(1, items))  # what was deleted since had been shown
+    yield MonitorCheck(name="coverage", value=share, seen=len(queries), text=f"{shown:,} items in the sample, of {items:,}")
 
 
 def _age(created: str, now: float, limits: AlarmLimits) -> MonitorCheck:
