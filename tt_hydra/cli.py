@@ -14,10 +14,10 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tt_hydra.artifact.files import disk_errors
+from tt_hydra.artifact.files import disk_errors, path_errors
 from tt_hydra.commands import EXECUTE, Context, checked, show
 from tt_hydra.config.arguments import Call, quote, understand
 from tt_hydra.config.build import build
@@ -142,7 +142,8 @@ def _job(config: DictConfig, context: Context) -> Mapping[str, float] | None:
     overrides = list(HydraConfig.get().overrides.task)
     try:
         execute = _in_own_process if context.multirun and _devices(config) > 1 else EXECUTE[context.call.command]
-        with disk_errors(Path(HydraConfig.get().runtime.output_dir), context.call.command, TTHydraError):
+        command = context.call.command
+        with path_errors(command, TTHydraError), disk_errors(_outputs(config), command, TTHydraError):
             result = execute(config, context)
         if context.multirun and not context.study:
             context.results.append((overrides, result or {}))
@@ -159,6 +160,12 @@ def _job(config: DictConfig, context: Context) -> Mapping[str, float] | None:
     finally:
         if before is not None:
             os.environ[FULL_ERROR] = before
+
+
+def _outputs(config: DictConfig) -> Path:
+    """The folder that TT_HYDRA_OUTPUTS moves: advice to move it helps with nothing that lies elsewhere."""
+    given = OmegaConf.select(config, "runtime.outputs") or OmegaConf.select(config, "outputs")
+    return Path(str(given or os.environ.get("TT_HYDRA_OUTPUTS", "outputs")))
 
 
 def _in_own_process(config: DictConfig, context: Context) -> Mapping[str, float]:

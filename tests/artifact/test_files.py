@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tt_hydra.artifact import files
-from tt_hydra.artifact.files import disk_errors, link_or_copy, publish, readable, sha256, sizes
+from tt_hydra.artifact.files import disk_errors, link_or_copy, path_errors, publish, readable, sha256, sizes
 from tt_hydra.errors import BundleError, ConfigError, StoreError
 
 
@@ -61,6 +61,32 @@ def test_disk_errors_become_one_clear_error(error: Exception, message: str) -> N
 )
 def test_other_errors_pass(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, disk_errors(Path("/store"), "writing", StoreError):
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/a"),
+            "/a: Permission denied. Give this user the right to it, or name another",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", "/a"), "/a: Read-only file system. Give this user the right to it, or name another"),
+        (
+            IsADirectoryError(errno.EISDIR, "Is a directory", "/a", None, "/b"),
+            "/b: Is a directory. Move what is in the way, or name another",
+        ),
+    ],
+)
+def test_a_path_that_is_refused_is_named_wherever_it_lies(error: OSError, message: str) -> None:
+    with pytest.raises(StoreError, match=f"^serve: {message} place$"), path_errors("serve", StoreError):
+        raise error
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "x", "/a"), OSError(errno.EACCES, "x"), ValueError("x")])
+def test_errors_that_name_no_refused_path_pass(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, path_errors("serve", StoreError):
         raise error
     assert caught.value is error
 

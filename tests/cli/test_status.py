@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -122,6 +123,14 @@ def test_errors_of_the_work_are_one_line(line, monkeypatch, capsys):
     with pytest.raises(DataError):
         line()
     assert os.environ["HYDRA_FULL_ERROR"] == "1"
+
+
+def test_a_path_of_the_user_that_the_system_refuses_is_one_line(line, capsys, tmp_path):
+    (tmp_path / "events.csv").write_text("user,item\n1,a\n1,b\n")
+    target = tmp_path / "events.csv" / "data" / "mine.yaml"
+    assert line("init", f"interactions={tmp_path / 'events.csv'}", f"output={target}") == 2
+    told = f"init: {target.parent}: Not a directory. Move what is in the way, or name another place"
+    assert capsys.readouterr().err.splitlines() == [f"error: {told}"]
 
 
 def test_faults_of_ours_keep_their_traceback(line, monkeypatch):
@@ -270,7 +279,7 @@ def test_hydras_own_options(line, capsys, runs):
         line("--help")
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("search", "store", "check"))
+    assert all(re.search(rf"^{command} +\w", printed, re.MULTILINE) for command in COMMANDS)
     assert "index: auto, factory, flat, hnsw, ivf" in printed
     assert not runs
 

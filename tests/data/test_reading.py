@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 import pytest
 
+from tt_hydra.data import bad_line
 from tt_hydra.data.reading import DataFile, find_files, find_path, read_file, read_files, read_texts
 from tt_hydra.errors import DataError
 
@@ -94,6 +97,14 @@ def test_a_bad_file_is_named_with_its_line(tmp_path: Path, name: str, content: s
     with pytest.raises(DataError) as caught:
         read_texts([file], ["id", "name"])
     assert str(caught.value).startswith(message)
+
+
+def test_a_file_that_may_not_be_opened_is_no_damaged_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", "a.csv")
+
+    monkeypatch.setattr(bad_line, "open_bytes", refuse)
+    assert bad_line.first_bad_line(tmp_path / "a.csv", ".csv") == "cannot be opened: Permission denied"
 
 
 def test_a_late_bad_line_is_found_in_a_long_file(tmp_path: Path) -> None:

@@ -135,6 +135,23 @@ def disk_errors(folder: Path, what: str, kind: type[TTHydraError]) -> Iterator[N
         raise kind(f"{what}: {message}") from error
 
 
+@contextmanager
+def path_errors(what: str, kind: type[TTHydraError]) -> Iterator[None]:
+    """Turns a path that the system refuses, wherever it lies, into one clear error: for all that a user may have named.
+
+    Raises:
+        TTHydraError: of the given ``kind``, naming the path and what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or error.errno not in DENIED | _NO_FOLDER | {errno.EISDIR}:
+            raise
+        named = os.fsdecode(error.filename2 or error.filename)
+        cure = "Give this user the right to it" if error.errno in DENIED else "Move what is in the way"
+        raise kind(f"{what}: {named}: {error.strerror}. {cure}, or name another place") from error
+
+
 def _disk_message(error: Exception, folder: Path) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     named = getattr(error, "filename", None)

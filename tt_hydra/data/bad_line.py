@@ -25,6 +25,8 @@ def first_bad_line(path: Path, ending: str) -> str | None:
         with open_bytes(path) as stream:
             return scan(stream) if scan else None
     except (OSError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; gzip's own errors have no number
+            return f"cannot be opened: {error.strerror}"
         return f"cannot be unpacked: {error}"
 
 
