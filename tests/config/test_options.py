@@ -93,6 +93,12 @@ def test_a_plain_group_says_every_field_with_its_default(path, settings):
     }
 
 
+def test_folders_that_are_named_by_the_time_differ_within_a_second():
+    named = [line for path in CONF.glob("*.yaml") for line in path.read_text(encoding="utf-8").splitlines() if "${now:" in line]
+    assert len(named) >= 5
+    assert all("%S-%f}" in line for line in named), named
+
+
 def test_the_root_says_every_field_with_its_default():
     root = yaml.safe_load((CONF / "run.yaml").read_text(encoding="utf-8"))
     groups = {next(iter(entry)).partition("@")[0] for entry in root["defaults"] if isinstance(entry, dict)}
