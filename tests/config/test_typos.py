@@ -186,6 +186,7 @@ def test_a_component_of_ones_own(told, tmp_path, monkeypatch):
 
 def test_missing_and_unreadable_values(told):
     assert told("side=item", command="embed") == ["input: must be given: a text, for example input=VALUE"]
+    assert told(command="compare")[0] == "runs: must be given: a list whose values are each a text, for example runs=[VALUE]"
     assert told("embedding_dim=${embeding_dim}")[0].startswith("embedding_dim: cannot be resolved")
     assert told("data.path=(a")[0].startswith("data.path=(a: cannot be read; quote the value")
     assert told("index=flat,hnsw")[0].startswith("index: has several values (flat,hnsw); add --multirun")

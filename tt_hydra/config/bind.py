@@ -47,7 +47,8 @@ class Binder:
     def bind(self, value: Any, kind: Type, path: str) -> Any:  # noqa: PLR0911  # one line for each case
         """The value in the form that ``kind`` asks for; what does not fit is noted and returned as it is."""
         if value == MISSING and not isinstance(kind, Anything):
-            return self._wrong(path, value, f"must be given: {describe(kind)}, for example {path}=VALUE")
+            example = "[VALUE]" if isinstance(kind, Many) else "VALUE"
+            return self._wrong(path, value, f"must be given: {describe(kind)}, for example {path}={example}")
         match kind:
             case Scalar() | Choice():
                 return self._plain(value, kind, path)
