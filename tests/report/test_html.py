@@ -251,6 +251,15 @@ def test_hostile_texts_stay_texts():
     assert len(scripts) == len([attributes for attributes in scripts if "data-plot" in attributes]) + 2
 
 
+def test_long_texts_are_cut():
+    long, whole = "word " * 100_000, "x" * 300
+    shown = Example(query="1", text=long, history=(long, whole), expected=(long,), results=(Result(rank=1, id="7", title=long, score=0.5),))
+    parsed = page(replace(BARE, examples=(shown,)))
+    assert parsed.text.count("word word") == 4 * 30  # 299 characters are 59 words and their blanks, a "word" and the mark
+    assert parsed.text.count("word…") == 4
+    assert whole in parsed.text
+
+
 def test_nothing_is_loaded_from_elsewhere():
     text = render(BARE)
     assert not re.search(r"(?:src|href)=\"(?!#|data:)", text)

@@ -20,6 +20,8 @@ EPOCH_COLUMNS = {
     "valid_recall@10": "Validation recall@10",
     "seconds": "Seconds",
 }
+SHOWN = 300
+"""Characters of a title or of a query's text."""
 
 
 def warnings(texts: Sequence[str]) -> Html:
@@ -75,7 +77,7 @@ def _example(example: Example, *, first: bool) -> Html:
     known = any(result.relevant is not None for result in example.results)
     state = f"relevant at rank {', '.join(map(str, hits))}" if hits else f"none relevant in {len(example.results)}"
     badge = element("span", state, class_="badge good" if hits else "badge") if known else Html("")
-    parts = [element("summary", element("span", example.text or f"Query {example.query}", class_="query"), badge)]
+    parts = [element("summary", element("span", _short(example.text) or f"Query {example.query}", class_="query"), badge)]
     if example.text:
         parts.append(element("p", "Query ", element("code", example.query), class_="note"))
     parts += [_titles("Earlier items, newest last", example.history), _titles("Relevant", example.expected)]
@@ -86,7 +88,12 @@ def _example(example: Example, *, first: bool) -> Html:
 def _titles(label: str, titles: Sequence[str]) -> Html:
     if not titles:
         return Html("")
-    return element("div", element("h4", label), element("ol", *(element("li", title) for title in titles), class_="chips"))
+    return element("div", element("h4", label), element("ol", *(element("li", _short(title)) for title in titles), class_="chips"))
+
+
+def _short(text: str) -> str:
+    """The beginning of a text: where items are passages, a title is a passage, and a page of them could not be read."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1].rstrip()}…"
 
 
 def _results(example: Example) -> Html:
@@ -101,7 +108,7 @@ def _results(example: Example) -> Html:
 
 
 def _result(result: Result) -> list[Html]:
-    name: list[object] = [result.title or result.id]
+    name: list[object] = [_short(result.title) or result.id]
     if result.title and result.title != result.id:
         name.append(element("code", result.id))
     mark = element("span", "relevant", class_="badge good") if result.relevant else ""
