@@ -118,11 +118,14 @@ def write_answers(answers: Iterator[Answer], path: Path) -> int:
     unfinished = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with unfinished.open("w", encoding="utf-8") as stream:
-        for answer in answers:
-            stream.writelines(f"{line}\n" for line in lines_of(answer))
-            count += 1
-    unfinished.replace(path)
+    try:
+        with unfinished.open("w", encoding="utf-8") as stream:
+            for answer in answers:
+                stream.writelines(f"{line}\n" for line in lines_of(answer))
+                count += 1
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return count
 
 
