@@ -188,6 +188,13 @@ def test_writes_are_there_after_a_restart_and_under_another_model(engine: Engine
     assert again.served.state.mark.index == "2.2"
 
 
+def test_what_another_process_has_just_written_can_be_deleted(engine: Engine, registry: Registry) -> None:
+    ChangeLog(registry.folder / CHANGES).append([Change(items=[{"id": "theirs", "title": "one"}])])
+    mark, unknown = engine.delete(["nobody", "theirs"])
+    assert (mark.sequence, unknown) == (2, ["nobody"])
+    assert engine.item("theirs")[1] is None
+
+
 def test_what_another_process_writes_is_applied_in_order(engine: Engine, registry: Registry) -> None:
     log = ChangeLog(registry.folder / CHANGES)
     log.append([Change(items=[{"id": "theirs", "title": "one"}]), Change(items=[{"id": "theirs", "title": "two"}], deleted=["i0"])])
@@ -358,6 +365,18 @@ def test_upkeep_builds_anew_when_it_is_due(registry: Registry) -> None:
         threading.Event().wait(0.01)
     assert engine.served.state.mark.index == "2.2"
     engine.close()
+
+
+def test_upkeep_builds_nothing_while_another_version_is_about_to_be_served(registry: Registry) -> None:
+    """Compaction would build version 2 anew, of whose state the engine knows nothing yet."""
+    engine, built = Engine(registry, PLAIN), []
+    upkeep = Upkeep(due=lambda health: f"{health.dead} are dead", compact=lambda: built.append(engine.served.version.number))
+    registry.activate(2)
+    engine._keep_up(upkeep)
+    assert built == []
+    engine.follow()
+    engine._keep_up(upkeep)
+    assert built == [2]
 
 
 def test_an_empty_registry_is_refused(tmp_path: Path) -> None:

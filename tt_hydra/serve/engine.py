@@ -130,13 +130,18 @@ class Engine:
         Raises:
             OSError: the disk refuses.
         """
-        served = self.served
         wanted = list(dict.fromkeys(identifiers))
-        unknown = [each for each in wanted if served.items.current(each) is None]
+        if self._unknown(wanted):
+            self.tail()  # another process may have written them just now
+        served, unknown = self.served, self._unknown(wanted)
         known = sorted(set(wanted) - set(unknown), key=wanted.index) if unknown else wanted
         if not known:
             return served.state.mark, unknown
         return self._commits.add(Change(deleted=known)), unknown
+
+    def _unknown(self, identifiers: Sequence[str]) -> list[str]:
+        items = self.served.items
+        return [each for each in identifiers if items.current(each) is None]
 
     def activate(self, number: int) -> Mark:
         """Makes a version current and serves it from now on.
@@ -198,6 +203,8 @@ class Engine:
                 logger.exception("looking at the registry failed; trying again")
 
     def _keep_up(self, upkeep: Upkeep) -> None:
+        if self.registry.current != self.served.version.number:
+            return  # that one would be built anew, and is in a state of its own
         reason = upkeep.due(self.served.state.snapshot.health)
         if reason is not None:
             logger.info("building the catalogue anew: %s", reason)
