@@ -9,8 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.declaration import SplitSpec
 from tt_hydra.data.pairs import Pairs
+from tt_hydra.data.prepare import prepare
 from tt_hydra.errors import ConfigError, DataError
 
 ROWS = [
@@ -133,6 +135,16 @@ def test_a_training_part_alone_is_divided(tmp_path: Path) -> None:
     tables = parts_of(tmp_path, "train.jsonl")
     assert "split" not in tables.interactions.columns
     assert tables.declaration.split == SplitSpec(kind="random", valid=0.2, test=0.1)
+
+
+def test_no_text_is_asked_in_training_and_in_the_test(tmp_path: Path) -> None:
+    """Forty questions with three answers each: a question that was trained on would know its other answers by heart."""
+    rows = [{"query": f"question {number}", "positive": f"answer {number} {each}"} for number in range(40) for each in range(3)]
+    prepare(Pairs(path=write(tmp_path / "pairs.jsonl", rows)).read(), folder=tmp_path / "prepared")
+    dataset = Dataset.load(tmp_path / "prepared")
+    parts = [set(dataset.train.query_rows.tolist()), *(set(dataset.eval_part(part).query_rows.tolist()) for part in ("valid", "test"))]
+    assert [len(part) for part in parts] == [32, 4, 4]
+    assert len(set.union(*parts)) == 40
 
 
 def test_files_that_say_their_part_or_not(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -80,6 +82,17 @@ def test_random_has_its_shares_and_depends_on_the_seed():
     assert np.bincount(first).tolist() == [70, 20, 10]
     assert (first == again).all()
     assert (first != other).any()
+
+
+def test_random_may_leave_queries_whole():
+    lengths, spec = [1, 4, 2, 5] * 25, SplitSpec(kind="random", valid=0.2, test=0.1)
+    frame, offsets = events(lengths)
+    parts = assign(frame, offsets, spec, HoldOut(share=0, last_only=False, seed=1, whole=True))
+    assert [len(set(parts[first:last])) for first, last in pairwise(offsets)] == [1] * 100
+    assert np.bincount(parts[offsets[:-1]]).tolist() == [70, 20, 10], "shares of the queries"
+    single = events([1] * 100)
+    each, whole = (assign(*single, spec, HoldOut(share=0, last_only=False, seed=1, whole=whole)) for whole in (False, True))
+    assert (each == whole).all(), "the same where a query has one event"
 
 
 def test_given_keeps_its_validation_part():

@@ -148,13 +148,14 @@ class SplitSpec:
 
     Attributes:
         kind: ``leave_last_out`` (each query's last event is test, the one before validation), ``temporal`` (by the two times),
-            ``random`` (by the two shares) or ``given`` (each row says its part).
+            ``random`` (by the two shares: of the events, or of the queries where nothing but their texts is known of them, since one that
+            was trained on is no new one) or ``given`` (each row says its part).
         learn_from: temporal: first moment of the training part; what is earlier is looked back on, but not learnt from..
         valid_from: temporal: first moment of the validation part, as an ISO date or in the unit of the time column. None: there is
             no validation part of its own, and ``valid`` of the training queries are held out.
         test_from: temporal: first moment of the test part.
-        valid: random: share of the interactions; given and temporal without a validation part: share of the training queries.
-        test: random: share of the interactions.
+        valid: random: share of the interactions or queries; given and temporal without a validation part: share of the training queries.
+        test: random: share of the interactions or queries.
     """
 
     kind: SplitKind = "leave_last_out"

@@ -50,7 +50,7 @@ class PairColumns:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shares:
-    """Shares for validation and test, used where the rows name no such part: of the pairs; ``valid`` of the queries if there is a test."""
+    """Shares of the queries for validation and test, used where the rows name no such part."""
 
     valid: float
     test: float

@@ -64,7 +64,9 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
     share = tables.declaration.split.valid if valid_share is None else valid_share
     history = tables.declaration.history
     ordered = history is None or history.ordered
-    events = read_events(tables, HoldOut(share=share, last_only=history is not None, seed=seed, ordered=ordered), counts)
+    whole = history is None and not features.context and all(spec.kind == "text" for spec in features.queries.values())
+    hold_out = HoldOut(share=share, last_only=history is not None, seed=seed, ordered=ordered, whole=whole)
+    events = read_events(tables, hold_out, counts)
     folder.mkdir(parents=True, exist_ok=True)
     _write_events(folder, events)
     _write_timelines(folder / "timeline", events, None if ordered else seed)

@@ -22,27 +22,30 @@ Parts = npt.NDArray[np.int8]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HoldOut:
-    """How validation queries are taken from the training part where the data has none.
+    """How events are drawn: for a random split, and as validation from the training part where the data has none.
 
     Attributes:
         share: share of the queries with training events.
         last_only: hold out only a query's last training event, so that it keeps a history; otherwise all of them.
         seed: what the draw depends on, together with the number of queries.
         ordered: whether the events have an order; without one, ``last_only`` holds out any one event.
+        whole: whether a random split leaves all events of a query in one part.
     """
 
     share: float
     last_only: bool
     seed: int
     ordered: bool = True
+    whole: bool = False
 
 
 def assign(events: pl.DataFrame, offsets: IntArray, spec: SplitSpec, hold_out: HoldOut) -> Parts:
     """The part of each event.
 
     ``leave_last_out``: a query's last event is test and the one before validation; with two events there is no validation, a single
-    one is for training. ``temporal``: by the two moments. ``random``: by shares of the events, drawn with the seed. ``given``: by the
-    column ``split``. The last one, and ``temporal`` without ``valid_from``, hold training queries out where validation is empty.
+    one is for training. ``temporal``: by the two moments. ``random``: by shares of the events, or of the queries where these stay whole,
+    drawn with the seed. ``given``: by the column ``split``. The last one, and ``temporal`` without ``valid_from``, hold training queries
+    out where validation is empty.
 
     Args:
         events: ``query`` rows and, where the split needs it, ``time`` or ``split``, sorted by query, time and source row.
@@ -57,7 +60,8 @@ def assign(events: pl.DataFrame, offsets: IntArray, spec: SplitSpec, hold_out: H
         case "leave_last_out":
             return _leave_last_out(offsets)
         case "random":
-            return _random(len(events), spec, hold_out.seed)
+            drawn = np.unique(events["query"].to_numpy(), return_inverse=True)[1] if hold_out.whole else np.arange(len(events))
+            return _random(int(drawn.max(initial=-1)) + 1, spec, hold_out.seed)[drawn]
         case "temporal":
             parts = _temporal(events, spec)
         case "given":
