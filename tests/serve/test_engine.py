@@ -399,6 +399,14 @@ def test_ready_made_vectors_are_searched_and_written_as_they_are(parts: Parts, t
         engine.upsert([{"id": "new", "title": "x"}])
     with pytest.raises(DataError, match="16 finite numbers"):
         engine.upsert([{"id": "new", "vector": [1.0] * 15}])
+    for size in (1e-40, 3e38):  # whose cosine would be infinite in 32 bits
+        with pytest.raises(DataError, match="length"):
+            engine.upsert([{"id": "odd", "vector": [size, size] + [0.0] * 14}])
+    engine.upsert([{"id": "zero", "vector": [0.0] * 16}, {"id": "small", "vector": (1e-9 * asking[3]).tolist()}])
+    assert ids(engine.search([Query(query_id="3")], k=1)) == [["small"]]
+    found = {hit.id: hit.score for hit in engine.search([Query(query_id="3")], k=100).results[0]}
+    assert (found["small"], found["zero"]) == (pytest.approx(1), 0)
+    engine.delete(["small"])
     engine.upsert([{"id": "new", "title": "x", "vector": asking[3].tolist()}])
     assert ids(engine.search([Query(query_id="3")], k=1)) == [["new"]]
     again = Engine(engine.registry)

@@ -28,6 +28,9 @@ from tt_hydra.serve.tower import QueryTower
 SOURCES = ("queries.", "query_vectors", "items/", "item_text", "item_tokens", "bridge/")
 """Files of a bundle that the vector of a query depends on, besides the model's."""
 
+SHORTEST, LONGEST = 1e-18, 1e18
+"""Lengths of item vectors whose products and quotients are numbers of 32 bits."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -128,8 +131,12 @@ class Served:
             vectors = self.retriever.embed_items(self._frame(rows))
         else:
             vectors = np.array([self._given(vector) for vector in given], np.float32).reshape(len(rows), -1)
-        if not np.isfinite(vectors).all():
-            raise DataError("an item has no finite vector: its values are far outside of what the item tower was trained on")
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        if not ((lengths == 0) | ((lengths >= SHORTEST) & (lengths <= LONGEST))).all():
+            raise DataError(
+                f"an item has no finite vector, or one of a length that 32 bits cannot compare (0 and {SHORTEST:g} to {LONGEST:g} can be): "
+                "its values are far outside of what the item tower was trained on"
+            )
         return vectors
 
     def _frame(self, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
