@@ -36,3 +36,9 @@ def test_whoever_writes_an_item_need_not_repeat_its_id(items: Items) -> None:
     assert items.row({"id": "new"}) == {"id": "new", "item_id": None}, "ids of another kind are unknown to the feature"
     assert items.row({"id": "7", "item_id": 8})["item_id"] == 8, "what is given stands"
     assert items.row({"code": "y"}, needs_id=False) == {"id": "new", "code": "y"}
+
+
+def test_a_row_that_was_written_under_a_version_without_the_feature_is_given_its_id(items: Items) -> None:
+    row = {"id": "8", "code": "y", "colour": "of another version"}
+    assert items.trimmed(row) == {"id": "8", "item_id": 8, "code": "y"}
+    assert items.trimmed({"id": "8", "item_id": None, "vector": [1.0]}) == {"id": "8", "item_id": None, "vector": [1.0]}

@@ -82,10 +82,14 @@ class Items:
         return identifier in self._base_row
 
     def trimmed(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A row of the log without columns that this version does not have."""
-        return (
-            row if row.keys() <= self.types.keys() else {name: value for name, value in row.items() if name in self.types or name == VECTOR}
-        )
+        """A row of the log without columns that this version does not have, with features that are its id, should it lack them."""
+        if not row.keys() <= self.types.keys():
+            row = {name: value for name, value in row.items() if name in self.types or name == VECTOR}
+        absent = [name for name in self.identity if name not in row]
+        return {**self._of_id(absent, str(row[ID])), **row} if absent else row
+
+    def _of_id(self, names: Iterable[str], identifier: str) -> dict[str, Any]:
+        return {name: typed(name, [identifier], self.types[name])[0] for name in names}
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Appends rows; they are found once `move` is told."""
@@ -141,7 +145,7 @@ class Items:
         for name in given:
             if name not in self.types and name != VECTOR:
                 raise DataError(f"items have no column {name!r}; they have {', '.join(self.types)}")
-        own = {name: typed(name, [str(identifier)], self.types[name])[0] for name in self.identity} if ID in given else {}
+        own = self._of_id(self.identity, str(identifier)) if ID in given else {}
         return {ID: str(identifier)} | own | {name: self._value(name, value) for name, value in given.items() if name not in (ID, VECTOR)}
 
     def _value(self, name: str, value: Any) -> Any:
