@@ -142,6 +142,25 @@ def test_fractional_gains():
         np.testing.assert_allclose(half.per_query.values[name], values, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("factor", [1, 100_000])
+def test_large_gains(monkeypatch, factor):
+    """Scaled gains leave nDCG as it is. trec_eval counts the items of every grade up to the largest, so it must get no large one."""
+    rows, relevant, gains = random_case(5)
+    cutoffs = Cutoffs(recall=(20,))
+    expected = evaluate_ranking(searched(rows), ragged(relevant), ragged(gains), cutoffs=cutoffs).per_query.values
+    grades, evaluator = [], ir_measures.evaluator
+    monkeypatch.setattr(
+        ir_measures,
+        "evaluator",
+        lambda measures, qrels: (grades.extend(map(max, map(dict.values, qrels.values()))), evaluator(measures, qrels))[1],
+    )
+    large = [[gain * factor for gain in row] for row in gains]
+    found = evaluate_ranking(searched(rows), ragged(relevant), ragged(large), cutoffs=cutoffs).per_query.values
+    assert max(grades) == (3 if factor == 1 else 1)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-6, err_msg=name)
+
+
 def test_more_queries_than_one_chunk(monkeypatch):
     rows, relevant, gains = random_case(7)
     cutoffs = Cutoffs(recall=(20,))

@@ -1,6 +1,7 @@
 """Ranking quality against labels, computed by ir-measures.
 
-Where the gains are not whole numbers trec_eval cannot go, and nDCG alone is computed here; a test holds it to ir-measures elsewhere.
+Where the gains are not whole numbers, or large ones, trec_eval cannot go, and nDCG alone is computed here; a test holds it to ir-measures
+elsewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from tt_hydra.contracts import FloatArray, IntArray, PerQuery, Ragged, SearchRes
 
 _CHUNK = 4096
 """Queries that are held as ir-measures' dictionaries at a time."""
+_LARGEST_GRADE = 1000
+"""Gain up to which trec_eval is asked, whose time and memory for a query grow with the largest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +99,7 @@ def evaluate_ranking(
     judged = np.flatnonzero(np.diff(labels.items.offsets))
     labels, rows = labels.take(judged), result.rows[judged]
     values = _through_ir_measures(rows, labels, cutoffs)
-    if not _whole(labels.gains.values):
+    if not _grades(labels.gains.values):
         values[f"ndcg@{cutoffs.ndcg}"] = ndcg(rows, labels.items, labels.gains, cutoffs.ndcg)
     return RankingFigures(PerQuery([str(ids[query]) for query in judged.tolist()], values), len(result.rows) - len(judged))
 
@@ -162,16 +165,18 @@ def _distinct(relevant: Ragged, gains: Ragged | None) -> _Labels:
     return _Labels(Ragged(items[first], offsets), Ragged(gain[first], offsets))
 
 
-def _whole(gains: npt.NDArray[np.generic]) -> bool:
-    return bool(np.array_equal(gains, np.round(gains.astype(np.float64))))
+def _grades(gains: npt.NDArray[np.generic]) -> bool:
+    """Whether trec_eval can take the gains: whole numbers, none of them large."""
+    wide = gains.astype(np.float64)
+    return bool(np.array_equal(wide, np.round(wide)) and wide.max(initial=0) <= _LARGEST_GRADE)
 
 
 def _through_ir_measures(rows: IntArray, labels: _Labels, cutoffs: Cutoffs) -> dict[str, FloatArray]:
-    """Every metric of every query; gains that are not whole count as 1, which only nDCG would notice."""
+    """Every metric of every query; gains that it cannot take count as 1, which only nDCG would notice."""
     measures = {R @ depth: f"recall@{depth}" for depth in cutoffs.recall}
     measures |= {nDCG @ cutoffs.ndcg: f"ndcg@{cutoffs.ndcg}", RR @ cutoffs.mrr: f"mrr@{cutoffs.mrr}"}
     values = {name: np.zeros(len(rows), dtype=np.float32) for name in measures.values()}
-    gains = labels.gains if _whole(labels.gains.values) else Ragged(np.ones_like(labels.gains.values), labels.gains.offsets)
+    gains = labels.gains if _grades(labels.gains.values) else Ragged(np.ones_like(labels.gains.values), labels.gains.offsets)
     labels = _Labels(labels.items, gains)
     for start in range(0, len(rows), _CHUNK):
         queries = range(start, min(start + _CHUNK, len(rows)))
