@@ -62,6 +62,7 @@ def test_small_numbers_only_order(caplog: pytest.LogCaptureFixture) -> None:
     assert (times.unit, times.values.to_list()) == ("step", [3, 1, 2])
     assert "taken as plain order" in caplog.text
     assert read_times(pl.Series([3]), "s", "x").values.to_list() == [3_000_000]
+    assert read_times(pl.Series([3.0, float("inf")]), "auto", "x").values.to_list() == [3, None], "an infinite one says no unit"
 
 
 def test_fractions_are_no_steps() -> None:

@@ -105,7 +105,8 @@ def _scaled(column: pl.Series, unit: str) -> pl.Series:
 
 
 def _guess(column: pl.Series, where: str) -> str:
-    largest = column.cast(pl.Float64).abs().max()
+    numbers = column.cast(pl.Float64)
+    largest = numbers.filter(numbers.is_finite()).abs().max()
     size = float(largest) if isinstance(largest, (int, float)) else 0.0
     unit = next((unit for unit, below in LARGEST.items() if size < below), "ns")
     meaning = "plain order, without hours or days" if unit == "step" else f"{unit} since 1970"
