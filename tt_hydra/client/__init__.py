@@ -123,7 +123,7 @@ class Client:
         """
         return self._write("PUT", "items", "upserted", items)
 
-    def delete(self, ids: Sequence[str]) -> Written:
+    def delete(self, ids: Sequence[str | int]) -> Written:
         """Removes items; those that there are not are named in the answer.
 
         Raises:
@@ -131,13 +131,13 @@ class Client:
         """
         return self._write("DELETE", "ids", "deleted", ids)
 
-    def item(self, identifier: str) -> Item:
+    def item(self, identifier: str | int) -> Item:
         """An item.
 
         Raises:
             ServiceError: there is no such item (``status`` is 404), or there is no answer.
         """
-        answer = self._http.ask("GET", f"/v1/items/{quote(identifier, safe='')}")
+        answer = self._http.ask("GET", f"/v1/items/{quote(str(identifier), safe='')}")
         return Item(mark=Mark.of(answer), fields=answer["item"])
 
     def versions(self) -> list[Version]:
