@@ -49,6 +49,11 @@ def test_forms_may_be_mixed_in_a_column_of_texts() -> None:
     assert (read_times(column, "auto", "x").values // 10**5).to_list() == [DAY * 10, NOON * 10 + 5, NOON * 10, NOON * 10]
 
 
+@pytest.mark.parametrize(("first", "expected"), [("2024-06-01", DAY * 10**6), (str(NOON), NOON * 10**6)])
+def test_an_empty_text_is_a_missing_time(first: str, expected: int) -> None:
+    assert read_times(pl.Series([first, "", " ", None]), "auto", "x").values.to_list() == [expected, None, None, None]
+
+
 def test_large_numbers_keep_every_digit() -> None:
     exact = 1_717_243_200_123_457
     assert read_times(pl.Series([exact]), "us", "x").values[0] == exact

@@ -74,6 +74,7 @@ def read_times(column: pl.Series, unit: GivenUnit, where: str) -> Times:
     if column.dtype.is_temporal():
         return Times(_from_dates(column, where), "us", "date")
     if column.dtype == pl.String:
+        column = column.set(column.str.strip_chars() == "", None)
         numbers = column.cast(pl.Float64, strict=False)
         if numbers.null_count() > column.null_count():
             return Times(_from_text(column, where), "us", "date")
