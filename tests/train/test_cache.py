@@ -14,6 +14,7 @@ import torch.multiprocessing as mp
 from training_steps import LOSSES, QUERIES, Step, embed_in_chunks, free_port, gradients, join, relative_error, toy_towers
 
 from tt_hydra.data.dataset import Dataset
+from tt_hydra.train.cache import average_gradients
 
 EXACT = 1e-5
 MICRO = 5
@@ -48,6 +49,25 @@ def test_a_chunk_is_embedded_again_under_the_dropout_that_it_had(dataset: Datase
     expected = gradients(dataset, step, EXAMPLES, embed_in_chunks(MICRO))
     assert relative_error(gradients(dataset, step, EXAMPLES), expected) > 0.1, "the premise: another mask, another gradient"
     assert relative_error(gradients(dataset, replace(step, micro_batch_size=MICRO), EXAMPLES), expected) <= EXACT
+
+
+def average_main(rank: int, ranks: int, port: int, folder: str) -> None:
+    join(rank, ranks, port)
+    weights = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    weights[0].grad = torch.full((2,), rank + 1.0)
+    if rank == 0:
+        weights[1].grad = torch.tensor([4.0, -2.0])
+    average_gradients(weights)
+    torch.save([weight.grad for weight in weights], Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_a_weight_that_only_one_rank_used_has_a_gradient_on_all(tmp_path: Path) -> None:
+    """Of two ranks: (1 + 2) / 2; half of what one has; and nothing for what is frozen, or was read by none."""
+    mp.spawn(average_main, args=(2, free_port(), str(tmp_path)), nprocs=2)
+    for rank in range(2):
+        both, one, none = torch.load(tmp_path / f"{rank}.pt")
+        assert (both.tolist(), one.tolist(), none) == ([1.5, 1.5], [2.0, -1.0], None)
 
 
 def rank_main(rank: int, ranks: int, port: int, dataset: Dataset, names: tuple[str, ...], folder: str) -> None:
