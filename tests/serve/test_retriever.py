@@ -103,6 +103,18 @@ def test_a_ready_made_vector_is_searched_as_it_is(retriever: Retriever, parts: P
         retriever.search(vector=vector[:5])
 
 
+def test_search_parameters_that_are_not_given_are_those_of_the_bundle(retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the index was saved with may be others."""
+    asked = []
+    search, manifest = retriever.index.search, retriever.bundle.manifest
+    tuned = replace(manifest, index={**manifest.index, "search_params": {"nprobe": 7, "refine": 2}})
+    monkeypatch.setattr(retriever, "bundle", replace(retriever.bundle, manifest=tuned))
+    monkeypatch.setattr(retriever.index, "search", lambda queries, k, params, allowed: asked.append(params) or search(queries, k))
+    for params in (None, {"refine": 4}, {"nprobe": 1, "refine": 0}):
+        retriever.search(query_id="3", params=params)
+    assert asked == [{"nprobe": 7, "refine": 2}, {"nprobe": 7, "refine": 4}, {"nprobe": 1, "refine": 0}]
+
+
 def test_an_unknown_query_id_names_the_nearest_and_what_else_to_give(retriever: Retriever) -> None:
     with pytest.raises(
         DataError, match=r"'111' is not known .*nearest are '11'.*features=\{age, job, id\} and context=\{device\} and history="

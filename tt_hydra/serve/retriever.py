@@ -110,9 +110,8 @@ class Retriever:
             return []
         seen = [self.seen(query) if exclude_seen else set() for query in queries]
         fetched = k + max(map(len, seen))
-        result = self.index.search(
-            self.embed_queries(queries), fetched, params or self.bundle.manifest.search_params, self._allowed(exclude)
-        )
+        params = {**self.bundle.manifest.search_params, **(params or {})}
+        result = self.index.search(self.embed_queries(queries), fetched, params, self._allowed(exclude))
         return [self._hits(*found, k) for found in zip(result.scores, result.rows, seen, strict=True)]
 
     def embed_queries(self, queries: Sequence[Query]) -> FloatArray:
