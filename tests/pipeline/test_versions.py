@@ -48,6 +48,20 @@ def test_mistakes_say_what_to_do(given: list[str], told: str, tmp_path: Path, ca
     assert told in capsys.readouterr().err
 
 
+def test_a_version_made_by_an_update_shows_the_recall_that_it_was_given(
+    tmp_path: Path, parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"run": {"test/index/recall@10": 0.25, "valid/index/recall@10": 0.5}, "update": {"valid/index/recall@10": 0.75}}
+    where = f"outputs={tmp_path / 'outputs'}"
+    for name, measured in figures.items():
+        bundle = write_bundle(tmp_path / name, replace(parts, measured=measured))
+        assert cli.status(["versions", f"publish={bundle.folder}", "force=true", where]) == 0
+    head, first, second, _ = (" ".join(line.split()) for line in capsys.readouterr().out.splitlines()[-4:])
+    assert head == "version made items dim test recall@10 valid recall@10"
+    assert first.endswith(" 0.25 0.5")
+    assert second.endswith(" 0.75")
+
+
 def test_a_worse_bundle_needs_force(
     tmp_path: Path, parts: Parts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -340,6 +340,7 @@ class TestVersions:
         tab = browser.tab(f"{service.url}/#q=sea&view=versions")
         tab.click("[data-activate='1']")
         assert "hnsw, int8" in tab.text("#versions tr.current")
+        assert "valid recall@10" in tab.text("#versions thead")
         for given in ["wrong", TOKEN]:
             tab.until("document.querySelector('#token').open && !document.querySelector('#token-ask').hidden")
             tab.run("document.querySelector('#token-value').value = ''; document.querySelector('#token-value').focus()")

@@ -20,6 +20,15 @@ HEADLINES = {
     "index/bytes_per_item": "bytes an item",
 }
 """Figures of a job that its line shows."""
+VERSION_HEADLINES = {
+    "test/index/recall@10": "test recall@10",
+    "valid/index/recall@10": "valid recall@10",
+    "test/ann/recall@10": "test vs exact",
+    "valid/ann/recall@10": "valid vs exact",
+    "search/p50_ms": "p50 ms",
+    "index/bytes_per_item": "bytes an item",
+}
+"""Figures of a version that its line shows: one that an update has made was measured on the validation questions alone."""
 
 
 def entry_table(entries: Sequence[StoredEntry]) -> RenderableType:
@@ -54,12 +63,12 @@ def job_table(results: Sequence[tuple[Sequence[str], Mapping[str, float] | str]]
 
 def version_table(versions: Sequence[Version], current: int | None, previous: int | None) -> RenderableType:
     """A line for each published version: when its bundle was made, of what size, and its figures."""
-    shown = [key for key in HEADLINES if any(key in version.manifest.measured for version in versions)]
+    shown = [key for key in VERSION_HEADLINES if any(key in version.manifest.measured for version in versions)]
     table = Table(box=None, pad_edge=False)
     for name in ("version", "", "made", "items", "dim"):
         table.add_column(name, justify="right" if name in ("version", "items", "dim") else "left")
     for key in shown:
-        table.add_column(HEADLINES[key], justify="right")
+        table.add_column(VERSION_HEADLINES[key], justify="right")
     for version in versions:
         state = {current: "current", previous: "previous"}.get(version.number, "")
         made, measured = version.manifest, version.manifest.measured

@@ -3,7 +3,7 @@
 import { $, count, figure, h, inWords, short, show } from "./dom.js";
 import { Refused, call, token } from "./api.js";
 
-const SHOWN = { "valid/index/recall@10": "recall@10", "valid/index/ndcg@10": "ndcg@10", "search/p99_ms": "p99, ms", "index/bytes_per_item": "bytes an item" };
+const SHOWN = { "valid/index/recall@10": "valid recall@10", "valid/index/ndcg@10": "valid ndcg@10", "search/p99_ms": "p99, ms", "index/bytes_per_item": "bytes an item" };
 
 /** Draws the list; `switched` is called after another one was activated. */
 export function drawVersions(known, switched) {
