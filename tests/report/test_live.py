@@ -72,7 +72,7 @@ def test_a_study_that_goes_on_does_not_repeat_itself(root):
         live.on_change(study(trial(0, recall=0.1), trial(1, recall=0.2), trial(2, "running"), best=[1]))
         live.on_change(study(trial(0, recall=0.1), trial(1, recall=0.2), trial(2, recall=0.3), best=[2]))
     first, second = root.getvalue().splitlines()
-    assert first == "going on with 2 trials: 1 running, 2 complete"
+    assert first == "going on after 2 trials: 1 running, 2 complete"
     assert second.startswith("trial 2 complete")
 
 

@@ -88,7 +88,7 @@ def monitor(settings: MonitorCommandSettings, command: str = "") -> Monitored:
     queries = rows.filter(pl.col("kind") == QUERY)
     if queries.is_empty():
         raise DataError(
-            f"traffic: {folder} holds no query of this version in the last {settings.hours:g} hours: serve the bundle, "
+            f"traffic: {folder} holds no query of this version within hours={settings.hours:g}: serve the bundle, "
             "`python -m tt_hydra serve bundle=current`, ask it something, and wait monitor.traffic.minutes; or give traffic= or hours="
         )
     changes = [] if published is None else missing(registry, published)

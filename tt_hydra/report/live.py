@@ -75,7 +75,7 @@ class LiveStudy:
             self._live.refresh()
             return
         if first and len(ended) > 1:
-            logger.info("going on with %d trials: %s", len(ended), counted(record))
+            logger.info("going on after %d trials: %s", len(ended), counted(record))
             return
         for trial in ended:
             logger.info("%s", line(record, trial))
