@@ -16,6 +16,7 @@ from tt_hydra.artifact.registry import Registry
 from tt_hydra.artifact.write import Parts, write_bundle
 from tt_hydra.contracts.serving import Health, Observed, Reference
 from tt_hydra.errors import BundleError, DataError
+from tt_hydra.serve import engine as engine_module
 from tt_hydra.serve.asking import Answer, Ask
 from tt_hydra.serve.engine import Engine, Upkeep
 from tt_hydra.serve.query import Query
@@ -343,6 +344,30 @@ def test_an_observer_hears_of_searches_writes_and_versions(registry: Registry) -
     engine.activate(2)
     engine.close()
     assert (watching.versions, watching.closed) == ([1, 2], True)
+
+
+def test_a_version_that_could_not_be_opened_is_tried_again_later(
+    engine: Engine, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For want of memory, perhaps; not at each look, for reading all of a large version takes long."""
+    tried, opened = [], engine_module.load
+
+    def load(*given: object) -> object:
+        tried.append(given)
+        if len(tried) == 1:
+            raise MemoryError("no room for version 2")
+        return opened(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine_module, "load", load)
+    registry.activate(2)
+    for _ in range(3):
+        engine.follow()
+    assert (len(tried), engine.served.version.number) == (1, 1)
+    assert caplog.text.count("no room for version 2") == 1
+    monkeypatch.setattr(engine_module, "AGAIN_S", 0.0)
+    engine.follow()
+    engine.follow()
+    assert (len(tried), engine.served.version.number) == (2, 2)
 
 
 def test_upkeep_builds_anew_when_it_is_due(registry: Registry) -> None:

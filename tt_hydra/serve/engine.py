@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ from tt_hydra.serve.served import Served
 from tt_hydra.serve.settings import ServeOptions
 from tt_hydra.serve.tower import GRAPHS
 from tt_hydra.serve.writes import Commits
+
+AGAIN_S = 300.0
+"""After so many seconds a version that could not be served is tried again: what was in its way may be gone."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +68,7 @@ class Engine:
         self._loading = threading.Lock()
         self._ending = threading.Event()
         self._refused: int | None = None
+        self._tried = 0.0
         self._threads: list[threading.Thread] = []
         version = registry.running("publish a bundle, `python -m tt_hydra versions publish=latest`")
         self._log = registry.log
@@ -185,14 +190,14 @@ class Engine:
             if current is None or current == self.served.version.number:
                 self._refused = None
                 return
-            if current == self._refused:
+            if current == self._refused and time.monotonic() - self._tried < AGAIN_S:
                 return
             try:
                 served = self._loaded(current)
                 warm(served, self.options)
                 self._swap(served)
             except Exception as error:
-                self._refused = current
+                self._refused, self._tried = current, time.monotonic()
                 logger.error("version %d is current but is not served, version %d stays: %s", current, self.served.version.number, error)
 
     def _repeat(self, job: Callable[[], None], seconds: float) -> None:
