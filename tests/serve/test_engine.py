@@ -159,6 +159,12 @@ def test_a_written_item_is_found_by_the_next_search_and_its_old_self_is_not(engi
     assert "fresh" not in ids(engine.search([Query(vector=vector)], k=100, exclude=["fresh"]))[0]
 
 
+def test_a_number_written_into_a_column_of_texts_is_the_category_that_tables_make_of_it(engine: Engine) -> None:
+    engine.upsert([{"id": "n", "title": 5.0, "genres": [1.0, 2.5, 3, "a"]}, {"id": "m", "title": 5, "genres": 1.0}])
+    assert [(engine.item(each)[1] or {})["title"] for each in ("n", "m")] == ["5", "5"]
+    assert [(engine.item(each)[1] or {})["genres"] for each in ("n", "m")] == [["1", "2.5", "3", "a"], ["1"]]
+
+
 def test_a_deleted_item_is_gone_and_may_come_back(engine: Engine) -> None:
     before = engine.item("i5")[1]
     mark, unknown = engine.delete(["i5", "nobody", "i5"])

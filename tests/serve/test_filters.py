@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from tt_hydra.data.encoders import Multi
 from tt_hydra.errors import DataError
 from tt_hydra.serve.catalogue import Items, jsonable
 from tt_hydra.serve.filters import Masks
@@ -30,6 +31,7 @@ COLUMNS: dict[str, pl.Series] = {
     "prices": pl.Series([[1.5], [2, 3], [], None], dtype=pl.List(pl.Float32)),
     "pair": pl.Series([[1, 2], [2, 3], [4, 5], None], dtype=pl.Array(pl.Int64, 2)),
     "exact_prices": pl.Series([[Decimal("1.50")]] * ROWS, dtype=pl.List(pl.Decimal(10, 2))),
+    "tags": pl.Series(["a|1", "b", "", None]),
     "names": pl.Series([["a", "b"], ["b", "c"], ["d", "e"], None], dtype=pl.Array(pl.String, 2)),
 }
 
@@ -38,7 +40,7 @@ COLUMNS: dict[str, pl.Series] = {
 def items(tmp_path: Path) -> Items:
     frame = pl.DataFrame({"id": [f"i{row}" for row in range(ROWS)]} | {name: column.alias(name) for name, column in COLUMNS.items()})
     frame.write_parquet(tmp_path / "items.parquet")
-    featurizer = SimpleNamespace(items=[])
+    featurizer = SimpleNamespace(items=[Multi(name="tags", vocabulary=("a", "1", "b"))])
     bundle = SimpleNamespace(manifest=SimpleNamespace(num_items=ROWS), folder=tmp_path, featurizer=featurizer, items=frame.select)
     ids = frame["id"].to_list()
     retriever: Any = SimpleNamespace(bundle=bundle, ids=ids, row_of={each: row for row, each in enumerate(ids)})
@@ -116,3 +118,11 @@ def test_values_come_back_as_they_were_written(items: Items) -> None:
     assert [items.added(name, 1, 2).to_list() for name in ("day", "moment", "zoned", "hour", "length")] == [[None]] * 5
     items.add([items.row({"id": "other", "zoned": "2026-01-31T12:00:00+05:00"}), items.row({"id": "third", "zoned": "2026-01-31"})])
     assert items.added("zoned", 2, 4).to_list() == [datetime(2026, 1, 31, 7, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)]
+
+
+def test_a_list_becomes_the_text_that_the_column_holds(items: Items) -> None:
+    """A missing value in it is none, and a whole number is written without a fraction."""
+    assert items.row({"id": "new", "tags": ["a", None, 1.0, 2.5]})["tags"] == "a|1|2.5"
+    items.add([items.row({"id": "new", "tags": ["a", None]})])
+    assert Masks(items).rows({"tags": ["a", "None"]}, ROWS + 1).nonzero()[0].tolist() == [0, ROWS]
+    assert not Masks(items).rows({"tags": "None"}, ROWS + 1).any()

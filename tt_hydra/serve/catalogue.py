@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from tt_hydra.data.encoders import Multi
+from tt_hydra.data.encoders import Multi, as_strings
 from tt_hydra.errors import DataError
 from tt_hydra.serve.retriever import Retriever
 
@@ -155,13 +155,15 @@ class Items:
         elif isinstance(value, list):
             if name not in self.separators:
                 raise DataError(f"column {name!r} holds one value, {kind}; got a list")
-            value = self.separators[name].join(map(str, value))
+            value = self.separators[name].join(str(text) for text in map(_text, value) if text is not None)
         if value is None or (kind == pl.String and isinstance(value, str)):
             return value
         if isinstance(value, Mapping):
             raise DataError(f"column {name!r} holds {kind}; got a mapping")
         if _is_cut(value, kind):
             raise DataError(f"column {name!r} holds whole numbers, {kind}; got {str(value)[:60]}")
+        if _inner(kind) == pl.String:
+            value = [_text(each) for each in value] if isinstance(value, list) else _text(value)
         try:
             kept = typed(name, [value], kind, strict=True)[0]
         except (pl.exceptions.PolarsError, OverflowError, TypeError, ValueError) as error:
@@ -171,9 +173,17 @@ class Items:
 
 def _is_cut(value: Any, kind: pl.DataType) -> bool:
     """Whether a number would lose its fraction: polars cuts it off without a word."""
-    inner = kind.inner if isinstance(kind, (pl.List, pl.Array)) else kind
     numbers = value if isinstance(value, list) else [value]
-    return inner.is_integer() and any(isinstance(each, float) and not each.is_integer() for each in numbers)
+    return _inner(kind).is_integer() and any(isinstance(each, float) and not each.is_integer() for each in numbers)
+
+
+def _inner(kind: pl.DataType) -> pl.DataType:
+    return kind.inner if isinstance(kind, (pl.List, pl.Array)) else kind  # type: ignore[return-value]  # an instance
+
+
+def _text(value: Any) -> Any:
+    """A fraction as the text that tables make of it, by itself; whatever else as it is."""
+    return as_strings(pl.Series([value]))[0] if isinstance(value, float) else value
 
 
 def typed(name: str, values: Sequence[Any], kind: pl.DataType, strict: bool = False) -> pl.Series:
