@@ -66,6 +66,7 @@ def test_quiet_traffic(settings, tmp_path):
     assert (checks["recall@10"].value, checks["recall@10"].seen) == (1, 300)
     assert checks["p50 of total"].value == pytest.approx(150.5)
     assert (checks["unknown values"].value, checks["coverage"].value) == (0.01, 5 / 40)
+    assert checks["unknown values"].text.startswith("1.00% were asked with, ")
     written = json.loads((tmp_path / "report" / "monitor.json").read_text())
     assert (written["alarm"], written["queries"]) == (False, 300)
     page = Page((tmp_path / "report" / "monitor.html").read_text())

@@ -182,12 +182,16 @@ class Dataset:
         if not len(self.train):
             raise DataError(
                 "no training pair: every interaction is in the validation or the test part, or was dropped "
-                f"({self.log_counts()}); give training interactions, or set train.max_epochs=0 to evaluate the untrained model"
+                f"({self.told_counts()}); give training interactions, or set train.max_epochs=0 to evaluate the untrained model"
             )
 
     def log_counts(self) -> dict[str, int]:
         """What was read, dropped, missing and unknown, for the log."""
         return dict(self._about["counts"])
+
+    def told_counts(self) -> str:
+        """The same in a line."""
+        return ", ".join(f"{name} {count:,}" for name, count in self.log_counts().items())
 
     def items(self, rows: IntArray, at: IntArray | None = None, *, as_of: AsOf = "valid") -> Features:
         """Features of items.

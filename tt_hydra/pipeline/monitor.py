@@ -221,7 +221,7 @@ def _unknown(reference: Reference | None, queries: pl.DataFrame, limits: AlarmLi
         high=figure.high,
         limit=bound,
         seen=seen,
-        text=f"{reference.unknown_share:.2%} were in the reference; p = {verdict.p_value:.2g}",
+        text=f"{figure.value:.2%} were asked with, {reference.unknown_share:.2%} in the reference; p = {verdict.p_value:.2g}",
     )
 
 

@@ -19,4 +19,4 @@ def prepare(source: Source, seed: int, folder: Path) -> None:
 
 def log_counts(dataset: Dataset) -> None:
     """Says again what was said when the data set was prepared: what it holds and what was dropped, missing or unknown."""
-    logger.info("data set: %s", ", ".join(f"{name} {count:,}" for name, count in dataset.log_counts().items()))
+    logger.info("data set: %s", dataset.told_counts())
