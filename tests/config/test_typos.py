@@ -192,6 +192,8 @@ def test_missing_and_unreadable_values(told):
     assert told("index=flat,hnsw")[0].startswith("index: has several values (flat,hnsw); add --multirun")
     assert told("query_tower=mlp")[0].endswith("choose it with tower@query_tower=mlp")
     assert "hydra.run.dir" in told("+runtime.run_dir=x")[0]
+    assert told("+experiment=debug") == ["experiment: is among the groups already: write experiment=debug, without the +"]
+    assert told("+index=hnws")[1:] == ["index: has no option 'hnws'; did you mean 'hnsw'?"]
     assert told("tower@qery_tower=mlp") == ["tower@qery_tower: is no group; did you mean 'tower@query_tower'?"]
 
 

@@ -115,13 +115,17 @@ def _choose(override: Override, options: list[str], known: dict[str, str | None]
     if key not in known and not hydra_group and not override.is_add():
         found.problems.append(Problem(key, f"is no group{did_you_mean(key, known)}"))
         return
+    line = str(override.input_line)
+    if override.is_add() and key in known:
+        line = line.lstrip("+")
+        found.problems.append(Problem(key, f"is among the groups already: write {line}, without the +"))
     value = override.value()
     names = value if isinstance(value, list) else [value]
     wrong = ["null" if name is None else str(name) for name in names if str(name) not in options]
     for name in wrong:
         found.problems.append(Problem(key, f"has no option {name!r}{did_you_mean(name, options)}"))
     if not wrong:
-        found.choices.append(str(override.input_line))
+        found.choices.append(line)
     else:
         meant = nearest(wrong[0], options)
         found.choices += [f"{key}={meant}"] if meant is not None and not isinstance(value, list) else []
