@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tt_hydra import __version__
 from tt_hydra.artifact.files import disk_errors, path_errors
 from tt_hydra.commands import EXECUTE, Context, checked, show
 from tt_hydra.config.arguments import Call, quote, understand
@@ -56,6 +57,9 @@ def status(arguments: Sequence[str]) -> int:
     Returns:
         The process's exit status.
     """
+    if "--version" in arguments:
+        print(f"tt_hydra {__version__}")
+        return 0
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
     typed = shlex.join(["python", "-m", "tt_hydra", *arguments])
     try:

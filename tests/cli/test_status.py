@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,6 +52,11 @@ def test_a_run(line, runs, capsys, tmp_path):
     printed = capsys.readouterr()
     assert "0.125" in printed.out
     assert str(folder) in printed.out.replace("\n", "")
+
+
+def test_the_version_is_that_of_the_installed_package(line, capsys):
+    assert line("--version") == 0
+    assert capsys.readouterr().out == f"tt_hydra {version('tt-hydra')}\n"
 
 
 def test_outputs_and_the_run_folder_can_be_moved(line, runs, monkeypatch, tmp_path):
