@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tt_hydra.artifact.manifest import MANIFEST
+from tt_hydra.artifact.registry import CURRENT, REGISTRY, Registry
 from tt_hydra.errors import BundleError
 
 BUNDLE = "bundle"
@@ -19,7 +20,10 @@ def resolve_bundle(text: str | Path, outputs: Path) -> Path:
     if str(text) == "latest":
         return _known(outputs / "run" / "latest" / BUNDLE, "no run has finished yet: run `python -m tt_hydra` first", outputs)
     if str(text) == "current":
-        return _known(outputs / "registry" / "current", "no bundle is published as current: use bundle=latest or a folder", outputs)
+        registry = Registry(outputs / REGISTRY)
+        if (number := registry.current) is not None:
+            return registry.version(number).folder.resolve()
+        return _known(registry.folder / CURRENT, "no bundle is published as current: use bundle=latest or a folder", outputs)
     folder = Path(text).expanduser()
     if not (folder / MANIFEST).is_file() and (folder / BUNDLE / MANIFEST).is_file():
         return (folder / BUNDLE).resolve()

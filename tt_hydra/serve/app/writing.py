@@ -72,7 +72,7 @@ async def _written(service: Service, write: Callable[..., T], given: Sequence[An
         return await service.aside(write, given)
     except (BundleError, OSError) as error:
         logger.error("a write failed: %s", error)
-        raise Refused(503, "the catalogue cannot be written now, and nothing was: the service's log says why", None, RETRY) from error
+        raise Refused(503, "the catalogue cannot be written now: send it again later, the service's log says why", None, RETRY) from error
 
 
 def _answer(mark: Mark, **more: Any) -> Response:
