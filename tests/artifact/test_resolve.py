@@ -18,10 +18,12 @@ def a_run(outputs: Path, name: str) -> Path:
 def test_names_and_folders(tmp_path: Path) -> None:
     first, second = a_run(tmp_path, "1"), a_run(tmp_path, "2")
     (tmp_path / "run" / "latest").symlink_to("2")
-    (tmp_path / "registry").mkdir()
-    (tmp_path / "registry" / "current").symlink_to(first)
+    published = tmp_path / "registry" / "versions" / "7"
+    published.mkdir(parents=True)
+    (published / "manifest.json").touch()
+    (tmp_path / "registry" / "current").symlink_to("versions/7")
     assert resolve_bundle("latest", tmp_path) == second
-    assert resolve_bundle("current", tmp_path) == first
+    assert resolve_bundle("current", tmp_path) == published
     assert resolve_bundle(first, tmp_path) == first
     assert resolve_bundle(str(first.parent), tmp_path) == first
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tt_hydra.artifact.manifest import MANIFEST
-from tt_hydra.artifact.registry import CURRENT, REGISTRY, Registry
+from tt_hydra.artifact.registry import CURRENT, REGISTRY, VERSIONS, Registry
 from tt_hydra.errors import BundleError
 
 BUNDLE = "bundle"
@@ -21,9 +21,9 @@ def resolve_bundle(text: str | Path, outputs: Path) -> Path:
         return _known(outputs / "run" / "latest" / BUNDLE, "no run has finished yet: run `python -m tt_hydra` first", outputs)
     if str(text) == "current":
         registry = Registry(outputs / REGISTRY)
-        if (number := registry.current) is not None:
-            return registry.version(number).folder.resolve()
-        return _known(registry.folder / CURRENT, "no bundle is published as current: use bundle=latest or a folder", outputs)
+        number = registry.current
+        folder = registry.folder / (CURRENT if number is None else f"{VERSIONS}/{number}")
+        return _known(folder, "no bundle is published as current: use bundle=latest or a folder", outputs)
     folder = Path(text).expanduser()
     if not (folder / MANIFEST).is_file() and (folder / BUNDLE / MANIFEST).is_file():
         return (folder / BUNDLE).resolve()
