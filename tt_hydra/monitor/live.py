@@ -117,7 +117,7 @@ class LiveMonitor:
             gauge = self._watched.recall
             return gauge.estimate.low if gauge.estimate is not None and gauge.enough else None
 
-    def settle(self, seconds: float = 5.0) -> bool:
+    def settle(self, seconds: float = 60.0) -> bool:
         """Waits until all that was observed so far is looked at; False where it takes longer."""
         with self._lock:
             self._drain()
