@@ -262,6 +262,7 @@ def test_traffic_is_written_in_files_that_roll(clock, tmp_path):
     settings = MonitorSettings(every=1, waiting=5000, traffic=TrafficLimits(files=2, rows=10))
     monitor = LiveMonitor(settings, tmp_path, clock)
     monitor.serving(1, "2027-01-15T08:00:00", None)
+    assert monitor.settle()  # another version has what was collected written: nothing so far
     for number in range(4):
         clock.now += 1
         monitor.searched(request(vectors(number, 10), unknown=1, values=3))
@@ -289,6 +290,7 @@ def test_a_full_disk_loses_the_traffic_and_nothing_else(clock, tmp_path, monkeyp
 
     monitor = LiveMonitor(MonitorSettings(every=1), tmp_path, clock)
     monitor.serving(1, "2027-01-15T08:00:00", None)
+    assert monitor.settle()  # another version has what was collected written: nothing so far
     monitor.searched(request(vectors(0, 10)))
     monitor.settle()
     with monkeypatch.context() as patch:
