@@ -8,8 +8,10 @@ from torch.nn.functional import normalize
 
 from tt_hydra.contracts import Targets
 from tt_hydra.errors import ConfigError
+from tt_hydra.loss.bpr import Bpr
 from tt_hydra.loss.infonce import InfoNCE
-from tt_hydra.loss.matryoshka import Matryoshka
+from tt_hydra.loss.matryoshka import Matryoshka, trained_prefixes
+from tt_hydra.loss.multi_task import MultiTask, Task
 from tt_hydra.loss.sigmoid import Sigmoid
 
 TAU = torch.tensor(0.5)
@@ -79,3 +81,11 @@ def test_a_prefix_as_long_as_the_vectors_is_refused() -> None:
     case = random_case(4)
     with pytest.raises(ConfigError, match="width, which is 5"):
         Matryoshka(dims=(5,)).build()(case.queries, case.items, case.targets, TAU)
+
+
+def test_the_prefixes_that_a_loss_trains_are_found_where_it_is_wrapped() -> None:
+    assert trained_prefixes(InfoNCE()) == ()
+    assert trained_prefixes(Matryoshka(dims=(8, 32))) == (8, 32)
+    assert trained_prefixes(Matryoshka(dims=(32, 8))) == (8, 32)
+    tasks = {"a": Task(loss=Matryoshka(dims=(4,), inner=Bpr())), "b": Task(kind="binary", label="liked", threshold=1)}
+    assert trained_prefixes(MultiTask(tasks=tasks)) == (4,)

@@ -16,12 +16,8 @@ from tt_hydra.index.factory import Factory
 from tt_hydra.index.flat import Flat
 from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.ivf import Ivf
-from tt_hydra.loss.bpr import Bpr
-from tt_hydra.loss.infonce import InfoNCE
-from tt_hydra.loss.matryoshka import Matryoshka
-from tt_hydra.loss.multi_task import MultiTask, Task
 from tt_hydra.metrics.exact import exact_search
-from tt_hydra.pipeline.stage.account import Labelled, Unlabelled, lost, prefix_recall, trained_prefixes
+from tt_hydra.pipeline.stage.account import Labelled, Unlabelled, lost, prefix_recall
 from tt_hydra.pipeline.stage.embed import ITEMS as VECTORS
 from tt_hydra.pipeline.stage.embed import load_vectors, queries_file
 from tt_hydra.quantization.int8 import Int8
@@ -160,13 +156,6 @@ def test_without_labels_the_ten_nearest_items_are_what_is_lost() -> None:
     assert steps["dim"] == pytest.approx(1 - np.mean(kept), abs=1e-3)
     assert steps["model"] == 0
     assert min(steps["dim"], steps["search"]) > 0.05 > abs(steps["quantizer"])
-
-
-def test_the_prefixes_of_a_loss_are_found_where_it_is_wrapped() -> None:
-    assert trained_prefixes(InfoNCE()) == ()
-    assert trained_prefixes(Matryoshka(dims=(32, 8))) == (8, 32)
-    tasks = {"a": Task(loss=Matryoshka(dims=(4,), inner=Bpr())), "b": Task(kind="binary", label="liked", threshold=1)}
-    assert trained_prefixes(MultiTask(tasks=tasks)) == (4,)
 
 
 def test_the_figures_at_ten_are_those_of_a_search_for_ten(command, in_process) -> None:

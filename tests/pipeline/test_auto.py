@@ -12,9 +12,6 @@ from commands import CommandLine, Done
 
 from tt_hydra.index.storage import load_index
 from tt_hydra.index.tune.frontier import read_frontier
-from tt_hydra.loss.infonce import InfoNCE
-from tt_hydra.loss.matryoshka import Matryoshka
-from tt_hydra.pipeline.stage.tuning import trained_prefixes
 
 SHORT = ("index=auto", "quantization=none", "train.max_epochs=1")
 
@@ -74,9 +71,3 @@ def test_an_impossible_budget_is_refused_before_the_evaluation(
     assert "budget.bytes_per_item=1 cannot be met: the smallest index has" in done.err
     assert "raise budget.bytes_per_item to" in done.err
     assert "evaluate ..." not in done.out + done.err
-
-
-def test_prefixes_that_a_loss_trains_are_found_within_it() -> None:
-    assert trained_prefixes(InfoNCE()) == ()
-    assert trained_prefixes(Matryoshka(inner=InfoNCE(), dims=(4, 2))) == (2, 4)
-    assert trained_prefixes({"task": {"loss": Matryoshka(inner=InfoNCE(), dims=(8,))}}) == (8,)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -84,8 +84,20 @@ class MatryoshkaLoss(nn.Module):
             loss = self.inner(self._prefix(queries, dim), self._prefix(items, dim), targets, temperature).loss
             total = total + weight * loss
             parts[f"loss_{dim}"] = loss.detach()
-        return dataclasses.replace(whole, loss=total / (1.0 + sum(weights)), parts={**whole.parts, **parts})
+        return replace(whole, loss=total / (1.0 + sum(weights)), parts={**whole.parts, **parts})
 
     def _prefix(self, vectors: Tensor, dim: int) -> Tensor:
         with torch.autocast(vectors.device.type, enabled=False):
             return normalize(vectors[:, :dim], dim=1) if self._spec.metric == "cosine" else vectors[:, :dim]
+
+
+def trained_prefixes(loss: object) -> tuple[int, ...]:
+    """Widths of the prefixes that a loss trains, itself or through a loss within it; ascending."""
+    if isinstance(loss, Mapping):
+        inner: Iterable[object] = loss.values()
+    elif is_dataclass(loss):
+        inner = [getattr(loss, part.name) for part in fields(loss)]
+    else:
+        return ()
+    own = loss.dims if isinstance(loss, Matryoshka) else ()
+    return tuple(sorted({*own, *(dim for part in inner for dim in trained_prefixes(part))}))

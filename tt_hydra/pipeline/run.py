@@ -19,13 +19,13 @@ from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError
 from tt_hydra.index.check import check_pair, check_prefix
 from tt_hydra.index.threads import threads as index_threads
+from tt_hydra.loss.matryoshka import trained_prefixes
 from tt_hydra.pipeline.limits import missed
 from tt_hydra.pipeline.session import Session, StageRecord, is_follower
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage import embed as embedding
 from tt_hydra.pipeline.stage import evaluate as evaluation
 from tt_hydra.pipeline.stage import index as indexing
-from tt_hydra.pipeline.stage.account import trained_prefixes
 from tt_hydra.pipeline.stage.bundle import bundle
 from tt_hydra.pipeline.stage.folders import Folders
 from tt_hydra.pipeline.stage.prepare import log_counts, prepare

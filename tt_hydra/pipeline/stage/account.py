@@ -144,12 +144,5 @@ def lost(judge: Judge, index: FaissIndex, exact: float, real: float) -> Mapping[
     return {"model": 1 - exact, "dim": exact - dim, "quantizer": dim - codes, "search": codes - real}
 
 
-def trained_prefixes(loss: object) -> tuple[int, ...]:
-    """The widths of prefixes that a loss, or one that it wraps, trains; ascending."""
-    found = set(getattr(loss, "dims", ()))
-    wrapped = [getattr(loss, "inner", None), *(task.loss for task in getattr(loss, "tasks", {}).values())]
-    return tuple(sorted(found.union(*(trained_prefixes(inner) for inner in wrapped if inner is not None))))
-
-
 def _mean(values: FloatArray) -> float:
     return float(np.mean(values, dtype=np.float64))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from tt_hydra.index.tune.judge import Judge, Questions
 from tt_hydra.index.tune.measure import K
 from tt_hydra.index.tune.resident import resident_bytes
 from tt_hydra.index.tune.search import Job, Outcome, tune
-from tt_hydra.loss.matryoshka import Matryoshka
+from tt_hydra.loss.matryoshka import trained_prefixes
 from tt_hydra.metrics.ann import ann_recall
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.latency import measure_latency
@@ -76,18 +76,6 @@ def _questions(queries: FloatArray, items: FloatArray, settings: RunSettings) ->
     asked = np.ascontiguousarray(queries)
     exact = exact_search(asked, items, K, settings.metric)
     return Questions(asked, lambda found: ann_recall(found, exact, asked, items, settings.metric, seed=settings.seed, resamples=RESAMPLES))
-
-
-def trained_prefixes(loss: object) -> tuple[int, ...]:
-    """Widths of the prefixes that a loss trains, itself or through a loss within it."""
-    if isinstance(loss, Mapping):
-        inner: Iterable[object] = loss.values()
-    elif is_dataclass(loss):
-        inner = [getattr(loss, field.name) for field in fields(loss)]
-    else:
-        return ()
-    own = loss.dims if isinstance(loss, Matryoshka) else ()
-    return tuple(sorted({*own, *(dim for part in inner for dim in trained_prefixes(part))}))
 
 
 def _quality(settings: RunSettings, dataset: Dataset, embedding: Path) -> Callable[[FaissIndex], float] | None:
