@@ -94,6 +94,17 @@ def test_a_leak_planted_in_the_stored_arrays_is_refused(make_tables, prepared, n
         check_leaks(Dataset.load(dataset.folder))
 
 
+def test_neighbors_of_another_part_are_refused(make_tables, prepared):
+    declaration = Declaration(history=HistorySpec(), neighbors=3)
+    dataset = prepared(make_tables(declaration=declaration))
+    check_leaks(dataset)
+    path = dataset.folder / "items" / "raw.parquet"
+    shown = pl.read_parquet(path)
+    shown.with_columns(pl.Series("neighbors", [["d"], *shown["neighbors"].to_list()[1:]])).write_parquet(path)
+    with pytest.raises(DataError, match=r"leak refused: .*neighbors that no query of the training part took with it"):
+        check_leaks(Dataset.load(dataset.folder))
+
+
 UNORDERED = {
     "a later event": (lambda d: rewrite_unordered(d, "test", [TRAIN, VALID, TEST]), "histories of 'test' hold other items"),
     "an item twice": (lambda d: rewrite(d, "timeline/valid/items", lambda a: np.where(np.arange(len(a)) == 1, a[0], a)), "or one twice"),

@@ -107,6 +107,11 @@ class Dataset:
         """Whether an item's features depend on the moment: statistics are declared."""
         return bool(self.featurizer.scales)
 
+    @property
+    def has_neighbors(self) -> bool:
+        """Whether items that the same queries took are a feature of an item."""
+        return bool(self._about.get("neighbors", 0))
+
     @cached_property
     def counts(self) -> FloatArray:
         """``(num_items,)`` summed weight of each item's training events."""

@@ -187,6 +187,13 @@ def check_statistics(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def check_neighbors(most: int) -> int:
+    """How many neighbours an item has as a feature, checked: a whole number from 0."""
+    if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+        raise ConfigError(f"data.neighbors={most!r}: a whole number, such as 20; 0 for none")
+    return most
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Declaration:
     """What the columns of a source mean.
@@ -197,6 +204,7 @@ class Declaration:
         context: features of the event, by column of the interactions; they belong to the query side.
         history: None for no history.
         statistics: item statistics over earlier events: ``count``, ``rate_7d``, ``rate_12h`` ...
+        neighbors: how many of the items that the same queries took in the training part are a feature of an item; 0 for none.
         split: how the parts are made; its times are in the unit of the tables' ``time`` column once a source has been read.
         text: whether each interaction carries its own query text, in its column ``text``.
         labels: columns of the interactions that say what came of an event (a rating); no tower sees them.
@@ -208,6 +216,7 @@ class Declaration:
     context: dict[str, FeatureSpec] = field(default_factory=dict)
     history: HistorySpec | None = None
     statistics: tuple[str, ...] = ()
+    neighbors: int = 0
     split: SplitSpec = SplitSpec()
     text: bool = False
     labels: tuple[str, ...] = ()
@@ -215,12 +224,14 @@ class Declaration:
 
     def __post_init__(self) -> None:
         check_statistics(self.statistics)
+        check_neighbors(self.neighbors)
         leaked = next((name for name in self.labels if name in self.context), None)
         if leaked is not None:
             raise ConfigError(f"{leaked!r} is a label and a context feature: what came of an event cannot be known before it; keep one")
         given = {"history": self.history is not None, "text": self.text}
         query_side = [*self.queries, *self.context, *(name for name, there in given.items() if there)]
-        for side, names in (("query", query_side), ("item", [*self.items, *self.statistics])):
+        item_side = [*self.items, *self.statistics, *(["neighbors"] if self.neighbors else [])]
+        for side, names in (("query", query_side), ("item", item_side)):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
                 raise ConfigError(f"two features of the {side} side are called {twice!r}: rename a column")

@@ -17,6 +17,7 @@ from tt_hydra.data.dataset import LATEST, TIMELINES, Dataset
 from tt_hydra.data.encoded import Column, EncodedTable
 from tt_hydra.data.encoders import FIRST_CODE, Bucketed, Encoder, Numeric, Text, Time, moments
 from tt_hydra.data.history import Timeline
+from tt_hydra.data.neighbors import NEIGHBORS
 from tt_hydra.data.splits import PAST, TEST, TEST_AGAIN, TRAIN, VALID, VALID_AGAIN
 from tt_hydra.data.statistics import HOURS_PER_DAY, MICROSECONDS_PER_HOUR, EventTimes, fit_scales, raw, window_hours
 from tt_hydra.errors import DataError
@@ -51,6 +52,7 @@ def check_leaks(dataset: Dataset) -> None:
     _check_pairs(dataset)
     _check_said(dataset)
     _check_fitted(dataset)
+    _check_neighbors(dataset)
     if dataset.time_dependent_items:
         _check_statistics(dataset)
 
@@ -218,6 +220,19 @@ def _check_encoder(name: str, encoder: Encoder, table: EncodedTable, training: B
 def _codes(column: Column, rows: BoolArray) -> npt.NDArray[np.int32]:
     codes = column.values[np.repeat(rows, np.diff(column.offsets))] if isinstance(column, Ragged) else column[rows]
     return codes.astype(np.int32, copy=False)
+
+
+def _check_neighbors(dataset: Dataset) -> None:
+    """Each neighbour of an item was taken in the training part by a query that took the item there."""
+    if not dataset.has_neighbors:
+        return
+    training = np.isin(dataset.events["part"], (PAST, TRAIN))
+    queries, items = dataset.events["query"][training], dataset.events["item"][training]
+    for row in np.linspace(0, dataset.num_items - 1, min(SAMPLE, dataset.num_items)).astype(np.int64):
+        together = items[np.isin(queries, queries[items == row])]
+        beside = dataset.item_ids.gather(np.unique(together[together != row]))
+        own = dataset.display[NEIGHBORS][int(row)]
+        _require(own.is_in(beside.to_list()).all(), "an item has neighbors that no query of the training part took with it")
 
 
 def _check_statistics(dataset: Dataset) -> None:

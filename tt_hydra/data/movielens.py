@@ -40,6 +40,7 @@ class MovieLens:
         context: ``{timestamp: time}`` adds hour and weekday of the event; None adds nothing.
         history: the person's earlier films as a feature; None for none.
         statistics: item statistics over earlier events, such as ``count`` and ``rate_7d``.
+        neighbors: how many of the films that the same people rated are a feature of a film; 0 for none.
     """
 
     path: str | None = None
@@ -49,6 +50,7 @@ class MovieLens:
     context: Features | None = None
     history: HistorySpec | None = field(default_factory=HistorySpec)
     statistics: tuple[str, ...] = ()
+    neighbors: int = 0
 
     def __post_init__(self) -> None:
         if self.history is not None:
@@ -68,6 +70,7 @@ class MovieLens:
             context=parse_features(self.context, "data.context"),
             history=self.history,
             statistics=self.statistics,
+            neighbors=self.neighbors,
             split=SplitSpec(kind="leave_last_out"),
             labels=("rating",),
         )

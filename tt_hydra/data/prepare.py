@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from tt_hydra.data.featurizer import Featurizer
 from tt_hydra.data.given import given_negatives
 from tt_hydra.data.history import Others, Timeline
 from tt_hydra.data.leaks import check_leaks
+from tt_hydra.data.neighbors import NEIGHBORS, neighbors, neighbors_column
 from tt_hydra.data.ordered import Events, distinct_pairs, examples, grouped, popularity, read_events
 from tt_hydra.data.schema import Declared, declared
 from tt_hydra.data.splits import PARTS, PAST, TEST, TEST_AGAIN, TRAIN, VALID, VALID_AGAIN, HoldOut
@@ -67,6 +69,8 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
     whole = history is None and not features.context and all(spec.kind == "text" for spec in features.queries.values())
     hold_out = HoldOut(share=share, last_only=history is not None, seed=seed, ordered=ordered, whole=whole)
     events = read_events(tables, hold_out, counts)
+    if tables.declaration.neighbors:
+        tables, features = _with_neighbors(tables, features, events)
     folder.mkdir(parents=True, exist_ok=True)
     _write_events(folder, events)
     _write_timelines(folder / "timeline", events, None if ordered else seed)
@@ -79,10 +83,21 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
     begin = {part: _begin(part, events, tables.declaration.split) for part in ("valid", "test")}
     about: dict[str, object] = {"counts": counts, "display": tables.display, "split": tables.declaration.split.kind, "begin": begin}
     about |= {"event_texts": True} if tables.declaration.text else {}
-    about |= {"labels": tables.declaration.labels, "ordered": ordered}
+    about |= {"labels": tables.declaration.labels, "ordered": ordered, "neighbors": tables.declaration.neighbors}
     (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
     check_leaks(Dataset.load(folder))
     log.info("data set: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
+
+
+def _with_neighbors(tables: Tables, features: Declared, events: Events) -> tuple[Tables, Declared]:
+    """The items with their neighbours in the training part as one more column and feature."""
+    if NEIGHBORS in tables.items.columns:
+        raise DataError(f"items: the column {NEIGHBORS!r} has the name of the feature that data.neighbors adds: rename the column")
+    queries, items, _ = distinct_pairs(events, events.among(FITTED))
+    near = neighbors(queries, items, len(tables.items), tables.declaration.neighbors)
+    column = neighbors_column(near, tables.items["id"].cast(pl.String))
+    described = {**features.items, NEIGHBORS: FeatureSpec(kind="multi")}
+    return replace(tables, items=tables.items.with_columns(column)), replace(features, items=described)
 
 
 def _write_events(folder: Path, events: Events) -> None:

@@ -30,6 +30,7 @@ class Table:
         items: what is known of each item; None for nothing but its id.
         history: a query's earlier items as a feature; None for none.
         statistics: item statistics over earlier events, such as ``count`` and ``rate_7d``.
+        neighbors: how many of the items that the same queries took are a feature of an item; 0 for none.
         split: how the parts are made.
         valid_share: share of the training queries that are held out where ``split`` gives no validation part (given, temporal).
     """
@@ -40,6 +41,7 @@ class Table:
     items: Entities | None = field(default_factory=Entities)
     history: HistorySpec | None = field(default_factory=HistorySpec)
     statistics: tuple[str, ...] = ()
+    neighbors: int = 0
     split: SplitSpec = field(default_factory=SplitSpec)
     valid_share: float = 0.1
 
@@ -73,6 +75,7 @@ class Table:
             context=context,
             history=self.history,
             statistics=self.statistics,
+            neighbors=self.neighbors,
             split=replace(self.split, valid=self.valid_share) if held_out else self.split,
             text=self.interactions.text is not None and self.interactions.query is not None,
             labels=self.interactions.labels,
