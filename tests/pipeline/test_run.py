@@ -120,6 +120,17 @@ def test_the_bundle_searches_as_the_pipeline_did(first: RunResult) -> None:
     assert [hit.id for hit in hits] == [ids[row] for row in wanted.rows[0]]
 
 
+def test_an_item_is_embedded_with_its_neighbors(go: Run) -> None:
+    retriever = Retriever.load(go("data.neighbors=4", "tower.join=sum").run_dir / "bundle")
+    bundle = retriever.bundle
+    rows = bundle.items("id", "title", "neighbors")
+    some = rows.filter(pl.col("neighbors").list.len() > 0)
+    stored = bundle.item_vectors[[bundle.items("id")["id"].to_list().index(item) for item in some["id"]]]
+    np.testing.assert_allclose(retriever.embed_items(some.to_dicts()), stored, atol=1e-6)
+    alone = retriever.embed_items(some.drop("neighbors").to_dicts())
+    assert (np.abs(alone - stored).max(axis=1) > 1e-3).all()
+
+
 def test_a_missed_budget_runs_and_says_so(first: RunResult, go: Run, caplog: pytest.LogCaptureFixture) -> None:
     result = go("budget.bytes_per_item=1")
     assert result.metrics["budget/met"] == 0
