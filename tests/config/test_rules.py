@@ -45,6 +45,17 @@ def test_a_pooling_does_not_learn_over_a_frozen_encoder(told):
     assert told("tower=bert", "pooling=attention") == []
 
 
+def test_a_bias_of_each_item_needs_dot_products_and_its_dimension(told):
+    wanted = ("item_bias=true", "metric=dot")
+    assert told(*wanted) == [], "the temperature is that of the cosine beside the bias"
+    one(told("item_bias=true"), "item_bias: is true, but under metric=cosine", "set metric=dot")
+    one(told(*wanted, "embedding_dim=1"), "embedding_dim=1 leaves none")
+    one(told(*wanted, "loss=matryoshka", "loss.dims=[32]"), "takes the last dimension, which loss.dims cuts off")
+    one(told(*wanted, "index=auto", "index.prefixes=[32]"), "which index.prefixes cuts off")
+    assert any("which prefix_dim cuts off" in problem for problem in told(*wanted, "prefix_dim=32"))
+    assert told("metric=dot") != [], "without it dot products want another temperature"
+
+
 @pytest.mark.parametrize("negatives", ["uniform", "popularity"])
 def test_a_two_sided_loss_needs_in_batch_negatives(negatives, told):
     one(

@@ -58,7 +58,13 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def make(tiny_bert: str) -> Callable[..., TwoTower]:
     def build(
-        name: str, pooling: str = "mean", embedding_dim: int | None = 8, metric: str = "dot", seed: int = 0, **changes: Any
+        name: str,
+        pooling: str = "mean",
+        embedding_dim: int | None = 8,
+        metric: str = "dot",
+        seed: int = 0,
+        item_bias: bool = False,
+        **changes: Any,
     ) -> TwoTower:
         """Towers without dropout, whose weights are all drawn at random: nothing starts at zero, so nothing hides."""
         text = {"bert": {"freeze": "none", "model": tiny_bert}, "static": {"model": tiny_bert}}
@@ -74,6 +80,7 @@ def make(tiny_bert: str) -> Callable[..., TwoTower]:
             history_pooling=component("pooling", pooling),
             embedding_dim=embedding_dim,
             metric=metric,  # type: ignore[arg-type]
+            item_bias=item_bias,
             num_items=20,
         )
         with torch.no_grad():
@@ -166,6 +173,16 @@ def test_vectors_have_the_dimension_and_under_cosine_length_one(make: Callable[.
         assert vectors.dtype == torch.float32
         assert vectors.isfinite().all()
         assert torch.allclose(vectors.norm(dim=1), torch.ones(rows)) == (metric == "cosine")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bias_takes_the_last_dimension_and_leaves_the_cosine_of_the_others(make: Callable[..., TwoTower], name: str) -> None:
+    plain, biased = make(name), make(name, item_bias=True)
+    for embed in ("embed_queries", "embed_items"):
+        features = queries() if embed == "embed_queries" else items()
+        raw, found = getattr(plain, embed)(features), getattr(biased, embed)(features)
+        torch.testing.assert_close(found[:, :-1], raw[:, :-1] / raw[:, :-1].norm(dim=1, keepdim=True))
+        torch.testing.assert_close(found[:, -1], torch.ones(len(raw)) if embed == "embed_queries" else raw[:, -1])
 
 
 @pytest.mark.parametrize("name", NAMES)

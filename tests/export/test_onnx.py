@@ -189,6 +189,15 @@ def test_other_poolings(pooling: object, tmp_path: Path) -> None:
     assert max(largest_difference(parts, export(parts, "query", tmp_path), "query", each) for each in batches(parts, "query")) < 1e-5
 
 
+@pytest.mark.parametrize("side", ["query", "item"])
+def test_a_bias_of_each_item(side: Side, tmp_path: Path) -> None:
+    parts = make_parts(tmp_path, FULL)
+    assert parts.model is not None
+    spec = replace(parts.model.spec, metric="dot", item_bias=True)
+    parts = replace(parts, model=replace(parts.model, spec=spec, towers=spec.build().eval()))
+    assert max(largest_difference(parts, export(parts, side, tmp_path), side, each) for each in batches(parts, side)) < 1e-5
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(onnx, "find_spec", lambda name: None if name.startswith("onnxr") else object())
     with pytest.raises(ConfigError, match=r"needs onnxruntime, .*tt-hydra\[onnx\]"):

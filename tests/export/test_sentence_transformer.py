@@ -125,6 +125,8 @@ def test_what_has_no_such_form_is_refused_with_all_reasons(tiny_bert: Path) -> N
         text_towers(build(bert, bert, Attention()), TEXTS_ALONE, BOTH)
     with pytest.raises(ConfigError, match=r"pools by max.*it has mean"):
         text_towers(build(Static(model=str(tiny_bert)), Static(model=str(tiny_bert)), Max()), TEXTS_ALONE, BOTH)
+    with pytest.raises(ConfigError, match=r"vectors hold a bias of each item.*format=onnx takes every tower$"):
+        text_towers(build(bert, bert, Mean(), metric="dot", item_bias=True), TEXTS_ALONE, BOTH)
     deep = Bert(model=str(tiny_bert), query_max_length=16, item_max_length=16, hidden_dims=(4,))
     with pytest.raises(ConfigError, match="hidden layers"):
         text_towers(build(deep, deep, Mean()), TEXTS_ALONE, BOTH)

@@ -131,6 +131,17 @@ def test_an_item_is_embedded_with_its_neighbors(go: Run) -> None:
     assert (np.abs(alone - stored).max(axis=1) > 1e-3).all()
 
 
+def test_a_bias_of_each_item_is_trained_kept_and_searched(go: Run) -> None:
+    retriever = Retriever.load(go("metric=dot", "item_bias=true", "index=hnsw").run_dir / "bundle")
+    vectors, query = retriever.bundle.item_vectors, retriever.embed_queries([Query(query_id="u3")])
+    assert query[:, -1].tolist() == [1.0]
+    np.testing.assert_allclose(np.linalg.norm(vectors[:, :-1], axis=1), 1.0, atol=1e-6)
+    assert vectors[:, -1].std() > 1e-3, "what is taken more often has another bias than what is not"
+    ids = retriever.bundle.items("id")["id"].to_list()
+    wanted = exact_search(query, vectors, 5, "dot")
+    assert [hit.id for hit in retriever.search(query_id="u3", k=5)] == [ids[row] for row in wanted.rows[0]]
+
+
 def test_a_missed_budget_runs_and_says_so(first: RunResult, go: Run, caplog: pytest.LogCaptureFixture) -> None:
     result = go("budget.bytes_per_item=1")
     assert result.metrics["budget/met"] == 0

@@ -12,7 +12,7 @@ from tt_hydra.contracts import Feature, Features, Kind, Padded, Schema, SideSche
 from tt_hydra.errors import BundleError, ConfigError
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.tower.mlp import Mlp
-from tt_hydra.tower.two_tower import TowerSpec, TwoTower, unit
+from tt_hydra.tower.two_tower import TowerSpec, TwoTower
 
 TEXT = SideSchema((Feature(name="text", kind=Kind.TEXT),))
 TITLE = SideSchema((Feature(name="title", kind=Kind.TEXT),))
@@ -90,19 +90,6 @@ def test_a_side_without_features_is_refused() -> None:
 def test_a_dimension_below_one_is_refused() -> None:
     with pytest.raises(ConfigError, match="embedding_dim is 0"):
         build(USER, ITEM, embedding_dim=0)
-
-
-def test_unit_vectors() -> None:
-    vectors = torch.tensor([[3.0, 4.0], [0.0, 0.0], [1e-6, 0.0]], requires_grad=True)
-    result = unit(vectors)
-    torch.testing.assert_close(result, torch.tensor([[0.6, 0.8], [0.0, 0.0], [1.0, 0.0]]))
-    result.sum().backward()
-    assert vectors.grad.isfinite().all()
-    assert vectors.grad[1].tolist() == [0.0, 0.0]
-
-
-def test_unit_vectors_of_half_precision_are_computed_in_float32() -> None:
-    assert unit(torch.full((1, 4), 3.0, dtype=torch.bfloat16)).tolist() == [[0.5] * 4]
 
 
 def test_dot_leaves_lengths_alone() -> None:

@@ -35,6 +35,7 @@ class ModelSpec:
     metric: Metric
     num_items: int
     tie: Tie = "auto"
+    item_bias: bool = False
 
     def build(self, assets: Path | None = None) -> TwoTower:
         """Towers with fresh weights; from a folder of `TwoTower.save_assets`, without hub or package, where one is given."""
@@ -45,6 +46,7 @@ class ModelSpec:
         """Plain values; components as their specs."""
         parts = {name: spec_of(getattr(self, name)) for name in ("query", "item", "text_pooling", "history_pooling")}
         plain = {name: getattr(self, name) for name in ("embedding_dim", "metric", "num_items", "tie")}
+        plain |= {"item_bias": True} if self.item_bias else {}  # left out elsewhere: bundles from before it keep their fingerprints
         return {**parts, **plain, "schema": {side: asdict(self.schema.side(side))["features"] for side in ("query", "item")}}
 
     @classmethod
@@ -57,7 +59,8 @@ class ModelSpec:
         parts = {name: instantiate(value[name], object, allow=allow) for name in ("query", "item", "text_pooling", "history_pooling")}
         sides = {side: SideSchema(tuple(map(_feature, features))) for side, features in value["schema"].items()}
         plain = {name: value[name] for name in ("embedding_dim", "metric", "num_items", "tie")}
-        return cls(**parts, **plain, schema=Schema(**sides))  # type: ignore[arg-type]  # components are checked where they are used
+        bias = bool(value.get("item_bias", False))
+        return cls(**parts, **plain, item_bias=bias, schema=Schema(**sides))  # type: ignore[arg-type]  # components are checked where they are used
 
 
 def _feature(value: Mapping[str, Any]) -> Feature:

@@ -79,6 +79,22 @@ def cut(spec: Spec) -> Iterator[Problem]:
     yield Problem("prefix_dim", f"is {prefix}, and the prefixes that were trained {lack}; expect less recall, or {fix}", warning=True)
 
 
+def bias(spec: Spec) -> Iterator[Problem]:
+    """A bias of each item where there is no room for it."""
+    if not spec.get("item_bias"):
+        return
+    if spec["data"][TARGET] == VECTORS:
+        yield Problem("item_bias", "is true, but the vectors of data=vectors are given, and no bias is trained; set it false")
+    elif spec["metric"] != "dot":
+        yield Problem("item_bias", f"is true, but under metric={spec['metric']} every vector has length 1; set metric=dot")
+    if spec["embedding_dim"] == 1:
+        yield Problem("item_bias", "takes the last dimension, and embedding_dim=1 leaves none for the vectors; set embedding_dim=2 or more")
+    prefixes = {f"{path}.dims": loss.get("dims") for path, loss in losses(spec["loss"])}
+    prefixes |= {"prefix_dim": spec["prefix_dim"], "index.prefixes": spec["index"].get("prefixes")}
+    for path in [path for path, shorter in prefixes.items() if shorter]:
+        yield Problem("item_bias", f"takes the last dimension, which {path} cuts off; set item_bias=false, or embedding_dim instead")
+
+
 def labels(spec: Spec) -> Iterator[Problem]:
     """Tasks over labels that the data does not have."""
     tasks, known = spec["loss"].get("tasks"), _labels(spec["data"])
@@ -110,5 +126,5 @@ def _labels(data: Spec) -> tuple[str, ...] | None:
     return tuple(interactions.get("labels") or ()) if isinstance(interactions, Mapping) else ()
 
 
-RULES: tuple[Rule, ...] = (teacher, rated_negatives, cross_encoder, prefixes, cut, labels, guide)
+RULES: tuple[Rule, ...] = (teacher, rated_negatives, cross_encoder, prefixes, cut, bias, labels, guide)
 """In the order in which their problems are told."""

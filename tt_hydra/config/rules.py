@@ -211,8 +211,8 @@ def seen_texts(spec: Spec) -> Iterator[Problem]:
 
 def sharpness(spec: Spec) -> Iterator[Problem]:
     """A temperature made for cosines under unbounded similarities."""
-    start = spec["temperature"].get("start")
-    if spec["metric"] == "dot" and isinstance(start, float) and start < SHARP and any_loss(spec["loss"], "uses_temperature"):
+    start, unbounded = spec["temperature"].get("start"), spec["metric"] == "dot" and not spec.get("item_bias")
+    if unbounded and isinstance(start, float) and start < SHARP and any_loss(spec["loss"], "uses_temperature"):
         yield Problem("temperature.start", f"of {start:g} suits metric=cosine; dot products are larger, start nearer to 1", warning=True)
 
 

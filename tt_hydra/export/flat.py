@@ -14,7 +14,7 @@ from tt_hydra.tower.side import SideTower
 from tt_hydra.tower.spec import TextEncoder, look_up
 from tt_hydra.tower.token_bag import TokenBag
 from tt_hydra.tower.transformer import Transformer
-from tt_hydra.tower.two_tower import TwoTower, unit
+from tt_hydra.tower.two_tower import TwoTower
 
 
 class FlatTower(nn.Module):
@@ -26,7 +26,7 @@ class FlatTower(nn.Module):
 
     def __init__(self, towers: TwoTower, schema: Schema, side: Side) -> None:
         super().__init__()
-        self.schema, self.side, self.metric = schema, side, towers.metric
+        self.schema, self.side, self.finish = schema, side, towers.finish
         self.texts = dict(towers.texts)
         self.tower = side_tower(towers, side)
         self.item_features = side_tower(towers, "item").features
@@ -34,11 +34,11 @@ class FlatTower(nn.Module):
         self.inputs: tuple[Input, ...] = inputs_of(schema, side, text_width(towers))
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        """Vectors ``(rows, dim)`` in float32; of length 1 where the metric is cosine."""
+        """Vectors ``(rows, dim)`` in float32, as the towers give them."""
         named = {each.name: tensor for each, tensor in zip(self.inputs, tensors, strict=True)}
         features = unflatten(self.schema, self.side, named)
         vectors = self.tower(features, _text_vectors(self.text, features, self.texts[self.side]), self._history_items)
-        return unit(vectors) if self.metric == "cosine" else cast(Tensor, vectors.float())
+        return self.finish(vectors, self.side)
 
     def _history_items(self, items: Features) -> Tensor:
         given = items.values.get(TEXT_VECTORS)

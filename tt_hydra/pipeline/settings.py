@@ -85,6 +85,7 @@ class RunSettings:
     embedding_dim: int | None = 64
     prefix_dim: int | None = None
     metric: Metric = "cosine"
+    item_bias: bool = False
     tie: Literal["auto"] | bool = "auto"
     data: Source
     tower: TowerSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from tt_hydra.contracts import Features
-from tt_hydra.tower.two_tower import TwoTower, unit
+from tt_hydra.tower.two_tower import TwoTower
 
 
 class Bridged(TwoTower):
@@ -26,7 +26,7 @@ class Bridged(TwoTower):
     def __init__(self, asking: TwoTower, answering: TwoTower, turn: Tensor) -> None:
         nn.Module.__init__(self)  # what TwoTower makes of towers is held by the two models
         self.asking, self.answering = asking, answering
-        self.metric, self.num_items, self.dim = answering.metric, asking.num_items, answering.dim
+        self.finish, self.num_items, self.dim = answering.finish, asking.num_items, answering.dim
         self.tokenizers = {"query": asking.tokenizers["query"], "item": answering.tokenizers["item"]}
         self.texts = {"query": asking.texts["query"], "item": answering.texts["item"]}
         self.register_buffer("turn", turn.float())
@@ -43,8 +43,7 @@ class Bridged(TwoTower):
 
     def embed_queries(self, features: Features) -> Tensor:
         """Query vectors ``(rows, dim)`` in the space of the index."""
-        vectors = self.asking.embed_queries(features) @ self.turn
-        return unit(vectors) if self.metric == "cosine" else vectors
+        return self.finish(self.asking.embed_queries(features) @ self.turn, "query")
 
     def embed_items(self, features: Features) -> Tensor:
         """Item vectors ``(rows, dim)``, by the model of the index."""

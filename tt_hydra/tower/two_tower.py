@@ -14,25 +14,17 @@ from torch.nn import functional
 from tt_hydra.contracts import Features, Kind, Metric, Padded, Pooling, Schema, Side, SideSchema, Tokenizer
 from tt_hydra.errors import BundleError, ConfigError
 from tt_hydra.tower.features import FeatureEncoder
+from tt_hydra.tower.finish import Finish
 from tt_hydra.tower.sharing import Tie, shares_weights
 from tt_hydra.tower.side import SideTower
 from tt_hydra.tower.spec import Saved, TowerSpec
 from tt_hydra.tower.tokenizer import NoTokens
 
-__all__ = ["Tie", "TowerSpec", "TwoTower", "unit"]
+__all__ = ["Tie", "TowerSpec", "TwoTower"]
 
 logger = logging.getLogger(__name__)
 
 SIDES: tuple[Side, Side] = ("query", "item")
-TINY = 1e-12
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """Vectors of length 1 in float32; a zero vector stays zero and passes no gradient."""
-    vectors = vectors.float()
-    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    real = norms > TINY
-    return torch.where(real, vectors / torch.where(real, norms, 1.0), 0.0)
 
 
 class TwoTower(nn.Module):
@@ -44,7 +36,7 @@ class TwoTower(nn.Module):
 
     Attributes:
         dim: dimension of the vectors.
-        metric: similarity that they are made for; ``cosine`` vectors have length 1.
+        finish: the last step, which brings vectors into the form in which they are compared.
         tokenizers: by side.
         texts: names of each side's text features; tied sides may name theirs differently.
     """
@@ -52,12 +44,12 @@ class TwoTower(nn.Module):
     item_text: Tensor | None
 
     def __init__(
-        self, towers: Mapping[Side, SideTower], tokenizers: Mapping[Side, Tokenizer], schema: Schema, metric: Metric, num_items: int
+        self, towers: Mapping[Side, SideTower], tokenizers: Mapping[Side, Tokenizer], schema: Schema, finish: Finish, num_items: int
     ) -> None:
         super().__init__()
         self.towers = nn.ModuleDict({str(side): tower for side, tower in towers.items()})
         self.tokenizers = dict(tokenizers)
-        self.metric, self.num_items = metric, num_items
+        self.finish, self.num_items = finish, num_items
         self.dim = self._side("item").dim
         self.texts = {side: [feature.name for feature in schema.side(side).of(Kind.TEXT)] for side in SIDES}
         self.register_buffer("item_text", None, persistent=False)
@@ -74,6 +66,7 @@ class TwoTower(nn.Module):
         history_pooling: Pooling,
         embedding_dim: int | None,
         metric: Metric,
+        item_bias: bool = False,
         num_items: int,
         tie: Tie = "auto",
         assets: Path | None = None,
@@ -89,13 +82,16 @@ class TwoTower(nn.Module):
             embedding_dim: shared dimension; None for the text encoder's own width (a pretrained one's before others), or ``feature_dim``
                 where texts have none that stands alone.
             metric: similarity of the vectors.
+            item_bias: whether their last dimension is a bias of each item, see ``Finish``.
             num_items: size of the catalogue.
             tie: whether one set of weights serves both sides; ``auto``: where both have the same tower and only text.
             assets: folder of ``save_assets``, to rebuild a model without hub and package; weights then come from a state.
 
         Raises:
-            ConfigError: the sides cannot share weights though ``tie`` asks for it, a side has no feature, or the dimension is below 1.
+            ConfigError: the sides cannot share weights though ``tie`` asks for it, a side has no feature, the dimension is below 1, or the
+                metric knows no bias.
         """
+        finish = Finish(metric, item_bias)
         _check(schema, embedding_dim)
         specs: dict[Side, TowerSpec] = {"query": query, "item": item}
         tied = shares_weights(specs, schema, tie)
@@ -114,7 +110,12 @@ class TwoTower(nn.Module):
         tokenizers: dict[Side, Tokenizer] = {
             side: specs[side].tokenizer(side, folders[side]) if schema.side(side).of(Kind.TEXT) else NoTokens() for side in SIDES
         }
-        return cls(towers, tokenizers, schema, metric, num_items)
+        return cls(towers, tokenizers, schema, finish, num_items)
+
+    @property
+    def metric(self) -> Metric:
+        """Similarity that the vectors are made for; ``cosine`` vectors have length 1."""
+        return self.finish.metric
 
     @property
     def tied(self) -> bool:
@@ -134,22 +135,22 @@ class TwoTower(nn.Module):
         return self.needs_item_text and encoder is not None and encoder.trained
 
     def embed_queries(self, features: Features) -> Tensor:
-        """Query vectors ``(rows, dim)`` in float32; of length 1 where the metric is cosine."""
+        """Query vectors ``(rows, dim)`` in float32, finished."""
         tower = self._side("query")
         encoder = tower.features.text
         frozen = encoder is not None and encoder.cached and not encoder.trained
         names = self.texts["query"]
         texts = _without_gradient(tower.features, features, names) if frozen else tower.features.text_vectors(features, names)
-        return self._finish(tower(features, texts, self._history_items))
+        return self.finish(tower(features, texts, self._history_items), "query")
 
     def embed_items(self, features: Features) -> Tensor:
-        """Item vectors ``(rows, dim)`` in float32; of length 1 where the metric is cosine."""
+        """Item vectors ``(rows, dim)`` in float32, finished."""
         tower = self._side("item")
-        return self._finish(tower(features, self._item_texts(features, for_history=False), self._history_items))
+        return self.finish(tower(features, self._item_texts(features, for_history=False), self._history_items), "item")
 
     def embed_texts(self, side: Side, tokens: Padded) -> Tensor:
         """Vectors ``(rows, dim)`` of texts under a side's tokenizer, as if the side knew nothing else; finished like all vectors."""
-        return self._finish(self._side(side).of_text(tokens, len(self.texts[side])))
+        return self.finish(self._side(side).of_text(tokens, len(self.texts[side])), side)
 
     @torch.no_grad()
     def item_text_vectors(self, features: Features) -> Tensor:
@@ -232,9 +233,6 @@ class TwoTower(nn.Module):
         if side == "item" or self.tied:
             return ("towers.item.",)
         return ("towers.query.", "towers.item.features.") if self._side("query").histories else ("towers.query.",)
-
-    def _finish(self, vectors: Tensor) -> Tensor:
-        return unit(vectors) if self.metric == "cosine" else vectors.float()
 
     def _history_items(self, features: Features) -> Tensor:
         encoder = self._side("item").features

@@ -32,7 +32,10 @@ class Stage:
     libraries: tuple[str, ...]
 
 
-TOWERS = ("tower", "query_tower", "item_tower", "tie", "pooling", "text_pooling", "history_pooling", "embedding_dim", "metric", "seed")
+TOWERS = (
+    *("tower", "query_tower", "item_tower", "tie", "pooling", "text_pooling", "history_pooling"),
+    *("embedding_dim", "metric", "item_bias", "seed"),
+)
 TOWER_CODE = ("tt_hydra.contracts", "tt_hydra.tower", "tt_hydra.pooling")
 TOWER_LIBRARIES = ("numpy", "torch", "transformers", "tokenizers")
 

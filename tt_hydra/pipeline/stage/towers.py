@@ -20,6 +20,7 @@ def model_spec(settings: RunSettings, dataset: Dataset) -> ModelSpec:
         history_pooling=settings.history_pooling or settings.pooling,
         embedding_dim=settings.embedding_dim,
         metric=settings.metric,
+        item_bias=settings.item_bias,
         num_items=dataset.num_items,
         tie=settings.tie,
     )
