@@ -34,6 +34,7 @@ TOWERS = [
     "text_pooling",
     "history_pooling",
     "embedding_dim",
+    "item_bias",
     "loss",
     "negatives",
     "curriculum",
