@@ -17,6 +17,7 @@ from tt_hydra.data.declaration import Declaration
 from tt_hydra.errors import BundleError, ConfigError
 from tt_hydra.export import onnx
 from tt_hydra.export.flat import FlatTower
+from tt_hydra.export.inputs import flatten
 from tt_hydra.export.onnx import OnnxTower, require_packages, write_graph
 from tt_hydra.export.quiet import quiet
 from tt_hydra.pooling.attention import Attention
@@ -189,12 +190,28 @@ def test_other_poolings(pooling: object, tmp_path: Path) -> None:
     assert max(largest_difference(parts, export(parts, "query", tmp_path), "query", each) for each in batches(parts, "query")) < 1e-5
 
 
-@pytest.mark.parametrize("side", ["query", "item"])
-def test_a_bias_of_each_item(side: Side, tmp_path: Path) -> None:
-    parts = make_parts(tmp_path, FULL)
+def biased(folder: Path) -> Parts:
+    parts = make_parts(folder, FULL)
     assert parts.model is not None
     spec = replace(parts.model.spec, metric="dot", item_bias=True)
-    parts = replace(parts, model=replace(parts.model, spec=spec, towers=spec.build().eval()))
+    return replace(parts, model=replace(parts.model, spec=spec, towers=spec.build().eval()))
+
+
+@pytest.mark.parametrize("side", ["query", "item"])
+def test_what_is_traced_keeps_the_bias_of_each_item(side: Side, tmp_path: Path) -> None:
+    parts = biased(tmp_path)
+    assert parts.model is not None
+    towers, features = parts.model.towers, batches(parts, side)[-1]
+    flat = FlatTower(towers, parts.dataset.schema, side).eval()
+    with torch.no_grad():
+        found = flat(*map(torch.from_numpy, flatten(features, flat.inputs).values()))
+        torch.testing.assert_close(found, (towers.embed_queries if side == "query" else towers.embed_items)(features))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["query", "item"])
+def test_a_graph_with_a_bias_of_each_item(side: Side, tmp_path: Path) -> None:
+    parts = biased(tmp_path)
     assert max(largest_difference(parts, export(parts, side, tmp_path), side, each) for each in batches(parts, side)) < 1e-5
 
 

@@ -25,12 +25,13 @@ def summary(spec: Spec) -> list[tuple[str, str]]:
     weights = {True: "shared", False: "not shared", "auto": "shared where both sides have only text"}[
         spec["tie"] if query == item else False
     ]
+    bias = " and a bias of each item" if spec.get("item_bias") else ""
     return [
         ("data", _component(spec["data"])),
         ("query tower", _component(query)),
         ("item tower", _component(item)),
         ("pooling", pooling),
-        ("vectors", f"{width}, {spec['metric']}, weights {weights}"),
+        ("vectors", f"{width}, {spec['metric']}{bias}, weights {weights}"),
         ("loss", f"{_component(spec['loss'])}, temperature {_component(spec['temperature'])}"),
         ("negatives", f"{_component(spec['negatives'])}, curriculum {_component(spec['curriculum'])}"),
         ("training", f"{_component(spec['optimizer'])}, {_values(spec.get('train', {})) or 'default settings'}"),
