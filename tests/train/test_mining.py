@@ -28,6 +28,7 @@ from tt_hydra.negatives.in_batch import InBatch
 from tt_hydra.negatives.mined import FittedMined, Mined
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.quantization.none import NoQuantization
+from tt_hydra.tower.finish import Finish
 from tt_hydra.tower.mlp import Mlp
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train import fit as fitting
@@ -82,6 +83,15 @@ def test_mining_leaves_mode_and_random_state_as_they_were(make_job: Callable[...
     miner_of(job, tmp_path).pool(job.towers, "key")
     assert job.towers.training
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_the_same_weights_compared_otherwise_have_another_pool(make_job: Callable[..., TrainingJob], tmp_path: Path) -> None:
+    job = make_job()
+    keys = set()
+    for finish in (Finish("cosine"), Finish("dot"), Finish("dot", item_bias=True)):
+        job.towers.finish = finish
+        keys.add(miner_of(job, tmp_path).key(job.towers))
+    assert len(keys) == 3
 
 
 def test_a_pool_is_kept_by_the_hash_of_weights_settings_and_data(make_job: Callable[..., TrainingJob], tmp_path: Path) -> None:

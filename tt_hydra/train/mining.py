@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Miner:
 
     def key(self, towers: TwoTower) -> str:
         """Hash of the weights, of the settings and of the training part."""
-        digest = hashlib.sha256(json.dumps([spec_of(self.sampler.spec), self.precision, towers.metric], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps([spec_of(self.sampler.spec), self.precision, asdict(towers.finish)], sort_keys=True).encode())
         for array in (self.facts.training.questions, self.facts.pairs.values, self.facts.known.values, self.facts.content):
             digest.update(np.ascontiguousarray(array).tobytes())
         tensors = dict(towers.state_dict()) | ({} if towers.item_text is None else {"item_text": towers.item_text})
