@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,3 +25,14 @@ def test_queries_are_turned_and_items_are_not(tmp_path: Path) -> None:
         torch.testing.assert_close(both.embed_items(items), one.model.towers.embed_items(items))
     assert both.tokenizers["item"] is one.model.towers.tokenizers["item"]
     assert (both.dim, both.metric, both.tied) == (16, "cosine", False)
+
+
+def test_a_turn_keeps_the_dot_products_of_biased_vectors(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    assert parts.model is not None
+    towers = replace(parts.model.spec, metric="dot", item_bias=True).build().eval()
+    turn = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(0)))[0]
+    with torch.inference_mode():
+        queries, items = parts.dataset.last_queries(np.arange(5)), parts.dataset.items(np.arange(5))
+        turned = Bridged(towers, towers, turn).eval().embed_queries(queries) @ (towers.embed_items(items) @ turn).T
+        torch.testing.assert_close(turned, towers.embed_queries(queries) @ towers.embed_items(items).T)

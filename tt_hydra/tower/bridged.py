@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from tt_hydra.contracts import Features
+from tt_hydra.tower.finish import unit
 from tt_hydra.tower.two_tower import TwoTower
 
 
@@ -43,7 +44,10 @@ class Bridged(TwoTower):
 
     def embed_queries(self, features: Features) -> Tensor:
         """Query vectors ``(rows, dim)`` in the space of the index."""
-        return self.finish(self.asking.embed_queries(features) @ self.turn, "query")
+        vectors = self.asking.embed_queries(features) @ self.turn
+        return (
+            unit(vectors) if self.metric == "cosine" else vectors
+        )  # a bias is turned with the rest: its weight 1 is no dimension any more
 
     def embed_items(self, features: Features) -> Tensor:
         """Item vectors ``(rows, dim)``, by the model of the index."""
