@@ -74,15 +74,16 @@ def text_towers(towers: TwoTower, schema: Schema, sides: Sequence[Side]) -> dict
         ConfigError: one of them has no such form; all reasons at once.
     """
     found: dict[Side, TextTower] = {}
-    problems = ["the vectors hold a bias of each item, which sentence-transformers has no module for"] if towers.finish.item_bias else []
+    problems: list[str] = []
+    biased = ["has no such form: its vectors hold a bias of each item"] if towers.finish.item_bias else []
     for side in sides:
         tower, tokenizer = side_tower(towers, side), towers.tokenizers[side]
-        reasons = list(_reasons(tower, schema.side(side), tokenizer))
+        reasons = [*biased, *_reasons(tower, schema.side(side), tokenizer)]
         problems += [f"the {side} tower {reason}" for reason in reasons]
         if not reasons:
             found[side] = TextTower(tower, cast(Transformer | TokenBag, tower.features.text), cast(PretrainedTokenizer, tokenizer))
     if problems:
-        alone = f"; side={next(iter(found))} exports the other alone" if 0 < len(found) < len(sides) else ""
+        alone = f"; side={next(iter(found))} exports the other alone" if found else ""
         raise ConfigError(f"format=sentence_transformers: {'; '.join(problems)}. format=onnx takes every tower{alone}")
     return found
 
