@@ -40,6 +40,13 @@ def test_popularity_and_known_positives_are_of_the_training_part(make_tables, pr
     assert [dataset.known.row(row).tolist() for row in range(4)] == [[0, 1], [0], [5], []]
 
 
+def test_popularity_is_how_often_batches_hold_an_item_whatever_its_events_weigh(random_tables, prepared):
+    """An epoch takes each training pair once; its weight is in the loss, and plays no part in which items come together."""
+    dataset = prepared(random_tables(SplitSpec(kind="given")))
+    assert not np.array_equal(dataset.train.weights, np.ones(len(dataset.train))), "the premise: events weigh differently"
+    assert dataset.training_view().counts.tolist() == np.bincount(dataset.train.item_rows, minlength=15).tolist()
+
+
 def test_what_was_met_is_counted_and_logged(make_tables, prepared, caplog):
     with caplog.at_level(logging.INFO):
         dataset = prepared(make_tables(counts={"rows in the file": 9}))

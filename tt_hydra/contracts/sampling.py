@@ -57,7 +57,7 @@ class TrainingView:
     """What a sampler may know of the training part.
 
     Attributes:
-        counts: ``(num_items,)`` weighted number of times that each item is a positive.
+        counts: ``(num_items,)`` number of training examples whose positive each item is.
         questions: ``(examples,)`` number of each example's question; examples of one query with one text ask the same question.
         known: by question, the catalogue rows of all positives of its query in the training part.
         question_texts: the questions' texts, all text features of one joined; None where the query side has no text.

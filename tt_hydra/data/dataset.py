@@ -114,7 +114,7 @@ class Dataset:
 
     @cached_property
     def counts(self) -> FloatArray:
-        """``(num_items,)`` summed weight of each item's training events."""
+        """``(num_items,)`` number of each item's training events."""
         return load_array(self.folder / "counts.npy")
 
     @cached_property

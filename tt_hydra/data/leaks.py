@@ -142,7 +142,7 @@ def _check_pairs(dataset: Dataset) -> None:
     every = np.arange(dataset.num_queries)
     training = events["part"] == TRAIN
     _require(_same(dataset.known, every, size, keys[training]), "the known positives are not those of the training part")
-    popularity = np.bincount(events["item"][training], dataset.train.weights, size)
+    popularity = np.bincount(events["item"][training], minlength=size)
     _require(np.allclose(dataset.counts, popularity, rtol=TOLERANCE), "the popularity was not counted on the training part alone")
     for name, part in EVALUATED.items():
         example = dataset.eval_part(name)

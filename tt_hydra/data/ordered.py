@@ -169,6 +169,5 @@ def examples(events: Events, part: int) -> IntArray:
 
 
 def popularity(events: Events, num_items: int) -> FloatArray:
-    """``(num_items,)`` summed weight of each item's training events."""
-    training = events.of(TRAIN)
-    return np.bincount(events.items[training], events.weights[training], num_items).astype(np.float32)
+    """``(num_items,)`` number of each item's training events, by which batches hold it: they draw each event alike, whatever it weighs."""
+    return np.bincount(events.items[events.of(TRAIN)], minlength=num_items).astype(np.float32)
