@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ EVENTS = {
 }
 USERS = {"uid": ["u1", "u2", "u3"], "age": ["24", "NA", ""], "city": ["Łódź", "", None]}
 ITEMS = {"sku": ["a", "b", "c"], "title": ["Æble", None, " "], "tags": [["x", "y"], [], None], "price": [1, None, 3], "extra": [1, 2, 3]}
+ITEMS |= {"took": [timedelta(hours=1), None, timedelta(0)], "never": ["", None, " "]}
 
 
 @pytest.fixture
@@ -160,6 +162,15 @@ def test_a_column_id_beside_the_id_gives_way(tmp_path: Path) -> None:
     assert tables.items.to_dict(as_series=False) == {"id": ["a"], "item_id": ["a"]}
 
 
+def test_files_in_a_folder_whose_columns_cannot_be_one_are_named(folder: Path) -> None:
+    parts = folder / "parts"
+    parts.mkdir()
+    pl.DataFrame(ITEMS)[:2].write_parquet(parts / "1.parquet")
+    pl.DataFrame(ITEMS)[2:].with_columns(tags=pl.lit("x|y")).write_parquet(parts / "2.parquet")
+    with pytest.raises(DataError, match=r"parts/2.parquet: the column 'tags' holds String, but List\(String\) in .*1.parquet; write"):
+        Table(**spec(folder, items={"path": str(parts)})).read()
+
+
 def test_files_in_a_folder_are_one_table(folder: Path) -> None:
     parts = folder / "parts"
     parts.mkdir()
@@ -181,6 +192,7 @@ def test_files_in_a_folder_are_one_table(folder: Path) -> None:
         ({"interactions": {"split": "device"}, "split": {"kind": "given"}}, "column 'device': 'tv' in row 1 names no part; allowed are"),
         ({"queries": {"features": {"city": "numeric"}}}, "users.csv, column 'city' is declared numeric but holds 'Łódź' in row 1"),
         ({"items": {"features": {"tags": "categorical"}}}, r"items.parquet, column 'tags' holds List\(String\)"),
+        ({"items": {"features": {"took": "categorical"}}}, r"items.parquet, column 'took' holds Duration\(time_unit='us'\): ids"),
         ({"items": {"features": {"price": "time"}}}, "column 'price' is declared as a time, but its numbers are too small"),
         (
             {"items": {"id": "extra"}},
@@ -217,6 +229,26 @@ def test_no_usable_event_is_an_error_with_the_reasons(folder: Path) -> None:
         Table(**spec(folder)).read()
 
 
+@pytest.mark.parametrize(("weights", "kept"), [("1,1,", [1, 1, 1]), ("2,0,", [2, 1])])
+def test_the_weight_may_be_a_label_too(tmp_path: Path, weights: str, kept: list[int]) -> None:
+    """As a weight and as a label a missing one is 1; where all are 1, the label is still there."""
+    rows = "".join(f"u{row},a,{weight}\n" for row, weight in enumerate(weights.split(",")))
+    (tmp_path / "events.csv").write_text(f"user_id,item_id,weight\n{rows}")
+    tables = Table(interactions={"path": str(tmp_path / "events.csv"), "weight": "weight", "labels": ["weight"]}).read()
+    assert tables.interactions["weight"].to_list() == kept
+
+
+def test_the_time_may_be_context_too(folder: Path) -> None:
+    """In the unit that was told for it, though by their size the numbers would only order."""
+    pl.DataFrame({"uid": ["u1"], "sku": ["a"], "time": [7_200]}).write_csv(folder / "timed.csv")
+    timed = {"path": str(folder / "timed.csv"), "time": "time", "context": {"time": "time"}}
+    assert Table(**spec(folder, interactions=timed)).read().interactions["time"].to_list() == [7_200_000_000]
+
+
+def test_a_time_that_no_row_has_is_missing(folder: Path) -> None:
+    assert Table(**spec(folder, items={"features": {"never": "time"}})).read().items["never"].to_list() == [None] * 3
+
+
 @pytest.mark.parametrize("weights", ["-1", "inf"])
 def test_a_weight_is_a_finite_number_not_below_zero(tmp_path: Path, weights: str) -> None:
     (tmp_path / "events.csv").write_text(f"user_id,item_id,w\nu,a,1\nu,b,{weights}\n")
@@ -232,6 +264,12 @@ def test_a_weight_is_a_finite_number_not_below_zero(tmp_path: Path, weights: str
         ({"interactions": {"query": None}}, "neither query nor text is set"),
         ({"interactions": {"query": None, "text": "device"}}, r"data\.queries is set, but data\.interactions\.query is not"),
         ({"interactions": {"context": {"weight": "numeric"}}}, r"context\.weight: a context column cannot be called weight"),
+        ({"interactions": {"weight": "weight", "context": {"weight": "numeric"}}}, r"context\.weight: a context column cannot be called"),
+        ({"interactions": {"context": {"row": "categorical"}}}, r"context\.row: a context column cannot be called row"),
+        ({"interactions": {"context": {"id": "categorical"}}}, r"context\.id: a context column cannot be called id"),
+        ({"interactions": {"labels": ["row"]}}, "a label cannot be called row"),
+        ({"interactions": {"time": "time", "context": {"time": "numeric"}}}, r"context\.time: a context column cannot be called time"),
+        ({"interactions": {"context": {"sku": "categorical"}}}, r"context\.sku names the item of the event, which is what the query is to"),
         ({"interactions": {"context": {"age": "numeric"}}}, "two features of the query side are called 'age'"),
         ({"interactions": {"split": "device"}}, r"data\.split\.kind=leave_last_out and data\.interactions\.split=device"),
         ({"split": {"kind": "given"}}, r"data\.split\.kind=given and data\.interactions\.split=None"),

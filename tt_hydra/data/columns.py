@@ -27,11 +27,11 @@ def as_text(column: pl.Series, where: str) -> pl.Series:
     """A column of ids, categories or texts as strings; whole numbers that a file holds as floats are written without ``.0``.
 
     Raises:
-        DataError: the column holds lists, structures or bytes.
+        DataError: the column holds lists, structures, bytes or lengths of time.
     """
     if column.dtype.is_float():
         return column.to_frame("value").select(_written(pl.col("value"))).to_series().rename(column.name)
-    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object, pl.Duration):
         raise DataError(f"{where} holds {column.dtype}: ids, categories and texts are strings or numbers")
     return column.cast(pl.String)
 
@@ -89,8 +89,8 @@ def as_feature(column: pl.Series, spec: FeatureSpec, where: str) -> pl.Series:
 
 
 def _moments(column: pl.Series, where: str) -> pl.Series:
-    times = read_times(column, "auto", where)
-    if times.unit != "us":
+    times = read_times(column.cast(pl.Int64) if column.dtype == pl.Null else column, "auto", where)
+    if times.unit != "us" and not times.values.is_null().all():
         raise DataError(f"{where} is declared as a time, but its numbers are too small for seconds since 1970; declare it numeric")
     return times.values
 

@@ -17,7 +17,7 @@ from tt_hydra.data.times import GivenUnit, Times, read_times
 from tt_hydra.errors import ConfigError
 
 Repeats = Literal["keep", "first", "learn"]
-RESERVED = ("query", "item", "time", "text", "weight", "split", "negatives", "teacher", "negatives_teacher")
+RESERVED = ("query", "item", "time", "text", "weight", "split", "negatives", "teacher", "negatives_teacher", "id", "row")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,11 +66,13 @@ class Interactions:
         if not self.impressions_sep:
             raise ConfigError("impressions_sep is empty: one or more characters that separate the ids of a cell, such as '|'")
         object.__setattr__(self, "labels", tuple(self.labels or ()))
-        for name in self.features():
-            if name in RESERVED and getattr(self, name, None) != name:
+        for name, spec in self.features().items():
+            if name == self.item:
+                raise ConfigError(f"context.{name} names the item of the event, which is what the query is to find; leave it out")
+            if name in RESERVED and not (name == self.time == "time" and spec.kind == "time"):
                 raise ConfigError(f"context.{name}: a context column cannot be called {name}, which has a meaning of its own; rename it")
         for name in self.labels:
-            if name in RESERVED and name != self.weight:
+            if name in RESERVED and not name == self.weight == "weight":
                 raise ConfigError(f"labels: a label cannot be called {name}, which has a meaning of its own; rename the column")
 
     def features(self) -> dict[str, FeatureSpec]:
@@ -109,9 +111,10 @@ def read_events(node: Interactions, files: Sequence[DataFile], counts: Counter[s
         "split": None if node.split is None else as_parts(*cells(node.split)),
         "negatives": None if node.impressions is None else as_lists(*cells(node.impressions), node.impressions_sep),
         "teacher": None if node.teacher is None else as_scores(*cells(node.teacher)),
-        **{label: as_labels(*cells(label)) for label in node.labels},
     }
-    context = with_features(frame.select(list(node.features())), node.features(), str(name))
+    made |= {label: as_labels(*cells(label)) for label in node.labels if label not in made}
+    own = {column: spec for column, spec in node.features().items() if column not in made}
+    context = with_features(frame.select(list(own)), own, str(name))
     known = [column.alias(key) for key, column in made.items() if column is not None]
     events = pl.DataFrame(known).with_columns(context.get_columns())
     needed = tuple(key for key in ("query", "item", "time") if key in events.columns)

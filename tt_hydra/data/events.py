@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -50,13 +51,13 @@ def drop_unknown(events: pl.DataFrame, column: str, known: pl.Series, where: str
     return kept
 
 
-def drop_weightless(events: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
-    """The events whose weight is above 0; without the column where every weight is 1."""
+def drop_weightless(events: pl.DataFrame, counts: Counter[str], labels: Sequence[str] = ()) -> pl.DataFrame:
+    """The events whose weight is above 0; without the column where every weight is 1 and it is none of the labels."""
     if "weight" not in events.columns:
         return events
     kept = events.filter(pl.col("weight") > 0)
     counts["interactions with weight 0"] += len(events) - len(kept)
-    return kept.drop("weight") if len(kept) and (kept["weight"] == 1).all() else kept
+    return kept.drop("weight") if len(kept) and (kept["weight"] == 1).all() and "weight" not in labels else kept
 
 
 def require_events(events: pl.DataFrame, where: str, counts: Counter[str]) -> None:

@@ -74,9 +74,32 @@ def find_files(path: str | None, key: str) -> list[DataFile]:
 
 
 def read_files(files: Sequence[DataFile], columns: Sequence[str], every: bool = False) -> pl.DataFrame:
-    """The rows of all files, one after the other; arguments as for ``read_file``."""
+    """The rows of all files, one after the other; arguments as for ``read_file``.
+
+    Raises:
+        DataError: as ``read_file``; or a column is of types in two files that cannot be one.
+    """
     frames = [read_file(file, columns, every) for file in files]
-    return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+    try:
+        return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise DataError(_disagreement(files, frames) or str(error).splitlines()[0]) from error
+
+
+def _disagreement(files: Sequence[DataFile], frames: Sequence[pl.DataFrame]) -> str | None:
+    """Which column of some files cannot be one with that of an earlier file."""
+    first: dict[str, tuple[DataFile, pl.Series]] = {}
+    for file, frame in zip(files, frames, strict=True):
+        for column in frame:
+            earlier, other = first.setdefault(column.name, (file, column))
+            try:
+                pl.concat([other.to_frame(), column.to_frame()], how="vertical_relaxed")
+            except pl.exceptions.PolarsError:
+                return (
+                    f"{file.name}: the column {column.name!r} holds {column.dtype}, but {other.dtype} in {earlier.name}; write it alike in "
+                    "all files of the folder"
+                )
+    return None
 
 
 def read_file(file: DataFile, columns: Sequence[str], every: bool = False) -> pl.DataFrame:

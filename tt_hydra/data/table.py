@@ -103,7 +103,7 @@ class Table:
         items = self._entities("items", files, _named(events), declaration.items)
         events = drop_unknown(events, "query", queries["id"], "data.queries", counts)
         events = drop_unknown(events, "item", items["id"], "data.items", counts)
-        events = drop_weightless(drop_duplicates(events, counts), counts)
+        events = drop_weightless(drop_duplicates(events, counts), counts, self.interactions.labels)
         events = drop_repeats(events, counts) if self.interactions.repeats == "first" else events
         require_events(events, files["interactions"][0].name, counts)
         return Tables(
