@@ -122,5 +122,15 @@ def test_without_labels_recall_against_exact_search_counts():
     assert points_of([TrialRecord(number=0, state="complete", metrics=ann)])[0].quality == 0.95
 
 
+def test_points_whose_quality_was_not_judged_are_not_held_against_those_of_other_trials():
+    """Recall against exact search is near one however bad a model is: it would beat the quality of every other trial."""
+    dropped = replace(POINT, name="dropped", quality=None, recall=Estimate(value=0.95, low=0.9, high=1.0))
+    trials = [
+        TrialRecord(number=0, state="complete", points=[replace(POINT, quality=0.2), dropped]),
+        TrialRecord(number=1, state="complete", points=[replace(POINT, quality=0.3)]),
+    ]
+    assert [(point.trial, point.quality, point.on_front) for point in points_of(trials)] == [(0, 0.2, False), (1, 0.3, True)]
+
+
 def test_no_trial():
     assert points_of([]) == []

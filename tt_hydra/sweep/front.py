@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tt_hydra.contracts import BoolArray, OperatingPoint
+from tt_hydra.contracts import BoolArray
 from tt_hydra.index.tune.dominance import dominated
 from tt_hydra.sweep.objective import Direction
 from tt_hydra.sweep.record import TrialRecord
@@ -115,23 +115,19 @@ def _points(trial: TrialRecord) -> list[TrialPoint]:
     own = " ".join(trial.overrides)
     if not trial.points:
         return _measured(trial, own)
-    labelled = all(point.quality is not None for point in trial.points)
+    labelled = [point for point in trial.points if point.quality is not None]  # one that was dropped early has none, and cannot win
     return [
         TrialPoint(
             trial=trial.number,
             name=point.name,
             overrides=f"{own} {point.overrides}".strip(),
-            quality=_quality(point) if labelled else point.recall.value,
+            quality=point.recall.value if point.quality is None else point.quality,
             p99_ms=point.p99_ms,
             bytes_per_item=point.bytes_per_item,
             meets=point.meets,
         )
-        for point in trial.points
+        for point in labelled or trial.points
     ]
-
-
-def _quality(point: OperatingPoint) -> float:
-    return point.recall.value if point.quality is None else point.quality
 
 
 def _measured(trial: TrialRecord, overrides: str) -> list[TrialPoint]:

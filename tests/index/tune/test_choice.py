@@ -94,6 +94,14 @@ def test_a_refusal_names_what_binds_and_the_cheapest_relaxation(budget, told) ->
     assert str(refusal(POINTS, budget, SIZE)) == told
 
 
+def test_a_point_that_kept_the_budget_on_other_queries_alone_gives_no_way_out() -> None:
+    """It was not measured again; the one that was misses two limits, and is the one to tell of."""
+    assert str(refusal([SMALL, FLAT], Budget(bytes_per_item=100, latency_p99_ms=3.5), SIZE)) == (
+        "budget.latency_p99_ms=3.5 and budget.bytes_per_item=100 cannot be met together: the nearest index is flat none; "
+        "raise budget.latency_p99_ms to 4 and raise budget.bytes_per_item to 256"
+    )
+
+
 def test_a_relaxation_that_is_told_is_enough() -> None:
     odd = point(Candidate(Flat(), Int8()), 0.97368, 3.14159, 64.0312)
     told = str(refusal([odd], Budget(bytes_per_item=20), SIZE))

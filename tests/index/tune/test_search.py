@@ -11,10 +11,11 @@ import pytest
 from vector_cases import catalogue, questions
 
 from tt_hydra.contracts import Estimate, SearchResult
-from tt_hydra.errors import BudgetError
+from tt_hydra.errors import BudgetError, IndexSpecError
 from tt_hydra.index.auto import Auto
 from tt_hydra.index.budget import Budget
 from tt_hydra.index.faiss_index import FaissIndex
+from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.storage import bytes_on_disk
 from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.judge import Built, Judge, Questions
@@ -55,8 +56,10 @@ def asked(seed: int) -> Questions:
 def search(tmp_path: Path) -> Callable[..., Outcome]:
     np.save(tmp_path / "items.npy", ITEMS)
 
-    def search(budget: Budget, auto: Auto = AUTO, quantization: object = NONE, prefix: int | None = None, latency=alike) -> Outcome:
-        judge = Judge(tune=asked(1), fresh=asked(2), latency=latency)
+    def search(
+        budget: Budget, auto: Auto = AUTO, quantization: object = NONE, prefix: int | None = None, latency=alike, quality=None
+    ) -> Outcome:
+        judge = Judge(tune=asked(1), fresh=asked(2), latency=latency, quality=quality)
         job = Job(auto=auto, quantization=quantization, prefix_dim=prefix, budget=budget, metric="dot", seed=3)
         return tune(job, ITEMS, tmp_path / "items.npy", judge, tmp_path)
 
@@ -103,6 +106,30 @@ def test_a_budget_that_nothing_keeps_is_refused_with_what_would_have_to_give_way
     with pytest.raises(BudgetError, match=r"budget\.latency_p99_ms=0\.5 cannot be met.* to 1"):
         search(Budget(latency_p99_ms=0.5))
     assert not [path for path in tmp_path.iterdir() if path.is_dir()], "nothing is left behind"
+
+
+def test_a_limit_on_building_that_lets_nothing_be_built_is_refused_with_its_price(search) -> None:
+    with pytest.raises(BudgetError, match=r"budget\.build_s=1e-09 cannot be met: the index quickest to build has .* \(flat none\); raise"):
+        search(Budget(build_s=1e-9), Auto(families=("flat",)))
+
+
+def test_where_even_the_refusal_would_take_too_long_it_names_an_estimate(search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Workshop, "seconds", lambda workshop, candidate: 1000.0 if isinstance(candidate.spec, Hnsw) else 2000.0)
+    told = r"budget\.build_s=1 cannot be met: the index quickest to build, hnsw M=16 none, takes some 1000 s, by estimate; raise"
+    with pytest.raises(BudgetError, match=told):
+        search(Budget(build_s=1.0), Auto(families=("flat", "hnsw"), threads=1))
+    # 24 * 6 / 8 bytes of codes, 8 * 4 + 16 of links, (8 * 24 + 700) / 2500 of what all items share
+    told = r"budget\.bytes_per_item=9 cannot be met: the smallest index, hnsw M=4 scalar bits=6, takes some 66\.4 bytes an item"
+    with pytest.raises(BudgetError, match=told):
+        search(Budget(bytes_per_item=9.0), Auto(families=("hnsw",), threads=1))
+
+
+def test_a_kind_of_index_that_so_few_items_cannot_fill_is_refused(tmp_path) -> None:
+    few = ITEMS[:50]
+    np.save(tmp_path / "items.npy", few)
+    job = Job(auto=Auto(families=("ivf",)), quantization=NONE, prefix_dim=None, budget=Budget(), metric="dot", seed=3)
+    with pytest.raises(IndexSpecError, match=r"index\.families=\[ivf\]: none of them can be built over 50 items of 24 dimensions"):
+        tune(job, few, tmp_path / "items.npy", Judge(tune=asked(1), fresh=asked(2), latency=alike), tmp_path)
 
 
 def test_what_would_take_too_long_is_left_out(search) -> None:
@@ -154,6 +181,14 @@ def test_an_index_that_was_let_go_is_not_measured_again(search, told, budget) ->
     found = search(budget, Auto(families=("flat", "ivf"), threads=1), Int8(), latency=latency)
     assert {point.family for point in found.points} == {"flat", "ivf"}
     assert [point.family for point in found.points if point.chosen] == ["flat"]
+
+
+def test_an_index_that_was_let_go_before_its_quality_was_judged_is_not_on_the_front(search, told) -> None:
+    """What it finds of the exact answer is no quality: quality of .1 beside a recall of nearly one would put it first."""
+    latency = told({"flat": 1.0, "ivf": 10.0}, {"flat": 1.0, "ivf": 1.0})
+    found = search(Budget(), Auto(families=("flat", "ivf"), threads=1), Int8(), latency=latency, quality=lambda index: 0.1)
+    assert {point.family for point in found.points if point.quality is None} == {"ivf"}
+    assert {point.family for point in found.points if point.on_front} == {"flat"}
 
 
 def test_an_index_that_takes_too_long_to_build_lets_no_other_go(search, told) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from tt_hydra.errors import BudgetError
 from tt_hydra.index.budget import RECALL, Budget
+from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.judge import Point
 
 TIE = 0.001
@@ -51,7 +52,14 @@ def reason(budget: Budget) -> str:
 
 
 def refusal(points: Sequence[Point], budget: Budget, size: int) -> BudgetError:
-    """Names the limits that bind, and for each of them the least relaxation with which a measured point keeps the rest."""
+    """Names the limits that bind, and for each of them the least relaxation with which a measured point keeps the rest.
+
+    Args:
+        points: as measured; those that keep the budget did so on the queries for tuning alone, and tell nothing.
+        budget: the limits.
+        size: number of items.
+    """
+    points = [point for point in points if budget.missed(point.figures(size))]
     best: dict[str, tuple[float, float, Point]] = {}
     for name, limit in budget.limits().items():
         found = _relaxed(points, budget, size, name)
@@ -69,6 +77,21 @@ def refusal(points: Sequence[Point], budget: Budget, size: int) -> BudgetError:
     told = f"budget.{first}={budget.limits()[first]:g} cannot be met: {has}"
     fixes = [f"{_verb(name)} budget.{name} to {_number(name, best[name][1])}" for name in ways]
     return BudgetError(f"{told}; {' or '.join(fixes)}")
+
+
+def unbuilt(budget: Budget, limits: Sequence[str], candidate: Candidate, figure: float) -> BudgetError:
+    """The refusal where nothing could be measured.
+
+    Args:
+        budget: the limits.
+        limits: those that may bind, of which some are set.
+        candidate: what comes nearest to them.
+        figure: estimate of what they limit, by item where there are several of them.
+    """
+    names = {name: limit for name, limit in budget.limits().items() if name in limits}
+    unit = "s" if "build_s" in names else "bytes an item"
+    told = f"{_BEST[next(iter(names))]}, {candidate.name()}, takes some {_rounded(figure, down=False)} {unit}"
+    return BudgetError(f"{_shown(names)} cannot be met: {told}, by estimate; raise the limit, or allow other index.families")
 
 
 _BEST = {

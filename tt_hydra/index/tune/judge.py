@@ -80,10 +80,9 @@ class Point:
     reason: str = ""
     final: bool = field(default=False)
 
-    @property
-    def costs(self) -> tuple[float, float, float]:
-        """What is weighed against each other: quality (or recall), its sign turned, p99 and bytes."""
-        good = self.recall.value if self.quality is None else self.quality
+    def costs(self, labelled: bool) -> tuple[float, float, float]:
+        """What is weighed against each other: quality where points are labelled, or recall, its sign turned; p99 and bytes."""
+        good = self.quality if labelled and self.quality is not None else self.recall.value
         return -good, self.p99_ms, self.built.bytes_per_item
 
     def figures(self, size: int) -> dict[str, float]:

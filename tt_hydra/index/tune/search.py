@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tt_hydra.contracts import FloatArray, Metric, OperatingPoint
+from tt_hydra.errors import IndexSpecError
 from tt_hydra.index.auto import Auto
 from tt_hydra.index.budget import Budget
 from tt_hydra.index.check import Quantization
@@ -24,6 +25,7 @@ from tt_hydra.index.tune.proposals import Catalogue, propose
 from tt_hydra.index.tune.tuner import Tuned, Tuner
 from tt_hydra.index.tune.workshop import Workshop, quietly
 from tt_hydra.index.vectors import Rows
+from tt_hydra.quantization.none import NoQuantization
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +86,15 @@ def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder
 
     Raises:
         BudgetError: no candidate keeps the budget.
+        IndexSpecError: there is no candidate for these vectors, whatever it may cost.
     """
     catalogue = describe(job, vectors)
     room = job.budget.bytes_limit(catalogue.size)
     with quietly():
         relaxed = beyond(catalogue, job, room)
         candidates = propose(catalogue, job.auto, job.quantization, room)
+    if not candidates and not relaxed:
+        raise _impossible(job, catalogue)
     logger.info("index=auto: %d candidates for %d items of %d dimensions", len(candidates), catalogue.size, catalogue.dim)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".tuning") as scratch:
         workshop = Workshop(vectors, job.metric, job.seed, Path(scratch), vectors_file)
@@ -120,8 +125,17 @@ def _judge_quality(found: Tuned, quality: Callable[[FaissIndex], float]) -> None
             point.quality = quality(index.tuned(index.spec, index.quantization, point.params))
 
 
+def _impossible(job: Job, catalogue: Catalogue) -> IndexSpecError:
+    families = "null" if job.auto.families is None else f"[{', '.join(job.auto.families)}]"
+    kept = "" if isinstance(job.quantization, NoQuantization) else f" with quantization={type(job.quantization).__name__.lower()}"
+    return IndexSpecError(
+        f"index.families={families}: none of them can be built{kept} over {catalogue.size} items of {catalogue.dim} dimensions; "
+        "index.families=null tries all kinds, and flat takes any number of items"
+    )
+
+
 def beyond(catalogue: Catalogue, job: Job, room: float | None) -> list[Candidate]:
-    """Candidates that do not fit the limit on bytes, smallest first, as far as they are quick to build: they tell what would fit."""
+    """Candidates beyond the limit on bytes, smallest first: those that are quick to build, or the smallest; they tell what would fit."""
     if room is None:
         return []
 
@@ -129,8 +143,8 @@ def beyond(catalogue: Catalogue, job: Job, room: float | None) -> list[Candidate
         return candidate.bytes_per_item(catalogue.size, catalogue.dim)
 
     found = propose(catalogue, job.auto, job.quantization, max(room, LARGE * catalogue.dim))
-    quick = [each for each in found if size(each) > room and effort(each, catalogue.size, catalogue.dim).seconds < QUICK_S]
-    return sorted(quick, key=size)
+    larger = sorted((each for each in found if size(each) > room), key=size)
+    return [each for each in larger if effort(each, catalogue.size, catalogue.dim).seconds < QUICK_S] or larger[:1]
 
 
 def describe(job: Job, vectors: FloatArray) -> Catalogue:
@@ -146,9 +160,10 @@ def describe(job: Job, vectors: FloatArray) -> Catalogue:
 
 
 def operating_points(found: Tuned, budget: Budget, catalogue: Catalogue) -> list[OperatingPoint]:
-    """All points as rows of the frontier."""
+    """All points as rows of the frontier, which is drawn by one figure: by quality where every point has it, otherwise by recall."""
     size = catalogue.size
-    front = on_front([point.costs for point in found.points])
+    labelled = all(point.quality is not None for point in found.points)
+    front = on_front([point.costs(labelled) for point in found.points])
     return [_row(point, found, budget, catalogue.dim, size, bool(kept)) for point, kept in zip(found.points, front, strict=True)]
 
 

@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from tt_hydra.errors import BudgetError
 from tt_hydra.index.budget import Budget
 from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.tune.candidates import Candidate
-from tt_hydra.index.tune.choice import TIE, goal_of, ranked, reason, refusal
+from tt_hydra.index.tune.choice import TIE, goal_of, ranked, reason, refusal, unbuilt
 from tt_hydra.index.tune.judge import Built, Judge, Point
 from tt_hydra.index.tune.measure import Meter
 from tt_hydra.index.tune.workshop import Workshop
@@ -101,7 +102,11 @@ class Tuner:
             chosen = self._finals(meter)
             if chosen is not None:
                 return self._tuned(chosen, meter)
+        if not self._built:
+            self._build_quickest(candidates, meter)
         self._relax(meter)
+        if not meter.points:
+            raise self._unbuilt(candidates)
         raise refusal(meter.points, self.budget, self._size)
 
     @property
@@ -237,6 +242,21 @@ class Tuner:
             curse=curse,
             reason=reason(self.budget),
         )
+
+    def _build_quickest(self, candidates: Sequence[Candidate], meter: Meter) -> None:
+        """Builds what takes least where the limit on building let nothing be built, so that the refusal can name the price."""
+        quickest = min(candidates, key=self.workshop.seconds, default=None)
+        if quickest is not None and self.workshop.seconds(quickest) < RELAXED_S:
+            self._built.append(self.workshop.build(quickest))
+            meter.climb(self._built[-1], goal_of(self.budget), self._aim.latency_p99_ms)
+
+    def _unbuilt(self, candidates: Sequence[Candidate]) -> BudgetError:
+        """The refusal where even the candidate nearest to the budget takes too long to be measured: its estimate is the price."""
+        if candidates:
+            quickest = min(candidates, key=self.workshop.seconds)
+            return unbuilt(self.budget, ("build_s",), quickest, self.workshop.seconds(quickest))
+        size = self.relaxed[0].bytes_per_item(self._size, self.workshop.vectors.shape[1])
+        return unbuilt(self.budget, ("bytes_per_item", "bytes_total"), self.relaxed[0], size)
 
     def _relax(self, meter: Meter) -> None:
         """Builds beyond the limit on bytes until something keeps the other limits, so that the refusal can name the price."""
