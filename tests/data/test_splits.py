@@ -52,6 +52,14 @@ def test_temporal_without_validation_holds_out_training_queries():
     assert sorted(row.tolist() for row in last) == [[TRAIN, TRAIN, TEST]] * 3 + [[TRAIN, VALID, TEST]]
 
 
+def test_where_only_new_items_are_asked_for_a_last_event_with_an_old_one_is_not_held_out():
+    """Of ten queries two end with an item that they did not have: a fifth of the queries is held out, not a fifth of these two."""
+    frame = events([3] * 10, item=[1, 2, 1] * 8 + [1, 1, 2] * 2, split=["train"] * 30)
+    parts = assign(*frame, SplitSpec(kind="given"), HoldOut(share=0.2, last_only=True, seed=0, only_new=True))
+    assert np.flatnonzero(parts == VALID).tolist() == [26, 29]
+    assert (only_new(parts, frame[0]) == parts).all()
+
+
 def test_without_order_any_one_event_is_held_out():
     frame = events([10] * 200, split=["train"] * 2000)
     parts = assign(*frame, SplitSpec(kind="given"), HoldOut(share=1.0, last_only=True, seed=0, ordered=False)).reshape(200, 10)

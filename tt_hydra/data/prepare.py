@@ -67,7 +67,8 @@ def prepare(tables: Tables, *, valid_share: float | None = None, seed: int = 0, 
     history = tables.declaration.history
     ordered = history is None or history.ordered
     whole = history is None and not features.context and all(spec.kind == "text" for spec in features.queries.values())
-    hold_out = HoldOut(share=share, last_only=history is not None, seed=seed, ordered=ordered, whole=whole)
+    new = tables.declaration.only_new
+    hold_out = HoldOut(share=share, last_only=history is not None, seed=seed, ordered=ordered, whole=whole, only_new=new)
     events = read_events(tables, hold_out, counts)
     if tables.declaration.neighbors:
         tables, features = _with_neighbors(tables, features, events)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tt_hydra.contracts import IntArray
+from tt_hydra.contracts import BoolArray, IntArray
 from tt_hydra.data.declaration import SplitSpec
 from tt_hydra.errors import DataError
 
@@ -30,6 +30,7 @@ class HoldOut:
         seed: what the draw depends on, together with the number of queries.
         ordered: whether the events have an order; without one, ``last_only`` holds out any one event.
         whole: whether a random split leaves all events of a query in one part.
+        only_new: whether an event with an item that the query had before is nothing to ask for: a last event like that is not held out.
     """
 
     share: float
@@ -37,6 +38,7 @@ class HoldOut:
     seed: int
     ordered: bool = True
     whole: bool = False
+    only_new: bool = False
 
 
 def assign(events: pl.DataFrame, offsets: IntArray, spec: SplitSpec, hold_out: HoldOut) -> Parts:
@@ -76,11 +78,17 @@ def only_new(parts: Parts, events: pl.DataFrame) -> Parts:
         parts: ``(events,)``.
         events: ``query`` and ``item`` rows, sorted by query, time and source row.
     """
-    again = ~events.select(pl.struct("query", "item").is_first_distinct()).to_series().to_numpy()
+    again = _again(events)
     found = parts.copy()
     for part, instead in ((VALID, VALID_AGAIN), (TEST, TEST_AGAIN)):
         found[again & (parts == part)] = instead
     return found
+
+
+def _again(events: pl.DataFrame) -> BoolArray:
+    """``(events,)`` whether the query had the item in an earlier event."""
+    again: BoolArray = ~events.select(pl.struct("query", "item").is_first_distinct()).to_series().to_numpy()
+    return again
 
 
 def _leave_last_out(offsets: IntArray) -> Parts:
@@ -143,6 +151,9 @@ def _held_out(parts: Parts, events: pl.DataFrame, hold_out: HoldOut) -> Parts:
     if hold_out.last_only:
         candidates = candidates[counts >= 2]
     share = round(hold_out.share * len(candidates))
+    if hold_out.last_only and hold_out.ordered and hold_out.only_new:
+        last = training[_ends(queries[training])]
+        candidates = np.intersect1d(candidates, queries[last[~_again(events)[last]]])
     wanted = min(max(share, 1 if hold_out.share > 0 else 0), len(candidates) - (0 if hold_out.last_only else 1))
     if wanted <= 0:
         return parts
@@ -152,6 +163,11 @@ def _held_out(parts: Parts, events: pl.DataFrame, hold_out: HoldOut) -> Parts:
     if not hold_out.ordered:
         held = held[np.lexsort((generator.random(len(held)), queries[held]))]
     if hold_out.last_only:
-        held = held[np.append(queries[held][1:] != queries[held][:-1], True)]
+        held = held[_ends(queries[held])]
     parts[held] = VALID
     return parts
+
+
+def _ends(queries: IntArray) -> BoolArray:
+    """Where the last of each query's stands."""
+    return np.append(queries[1:] != queries[:-1], True)
