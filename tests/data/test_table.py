@@ -314,6 +314,13 @@ def test_items_shown_and_what_came_of_an_event(tmp_path: Path) -> None:
     assert again.interactions["negatives"].to_list() == tables.interactions["negatives"].to_list()
 
 
+def test_events_that_agree_but_in_what_was_shown_are_no_duplicates(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("user_id,item_id,shown\nu,a,b|c\nu,a,d\nu,a,b|c\n")
+    tables = Table(interactions={"path": str(tmp_path / "events.csv"), "impressions": "shown"}).read()
+    assert tables.interactions["negatives"].to_list() == [["b", "c"], ["d"]]
+    assert tables.counts == {"duplicate interactions": 1}
+
+
 @pytest.mark.parametrize(
     ("interactions", "message"),
     [

@@ -21,8 +21,7 @@ def drop_missing(events: pl.DataFrame, columns: tuple[str, ...], counts: Counter
 
 def drop_duplicates(events: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
     """The first of each set of events that agree in every column."""
-    compared = [name for name, kind in events.schema.items() if not kind.is_nested()]
-    kept = events.unique(subset=compared, keep="first", maintain_order=True)
+    kept = events.unique(keep="first", maintain_order=True)
     counts["duplicate interactions"] += len(events) - len(kept)
     return kept
 
