@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -52,6 +53,18 @@ def test_the_positives_of_another_spelling_are_no_negatives_in_a_batch(prepared)
     assert batch.known.tolist() == [[0, 0], [0, 2], [1, 1], [2, 0], [2, 2]]
     left_out = targets_of(batch).excluded(slice(0, 3))
     assert left_out.tolist() == [[True, False, False], [False, False, False], [False, False, True]]
+
+
+def test_items_with_lists_have_the_content_of_their_texts_and_lists(prepared):
+    """The second and the third differ in a list of tags alone, the last two in their id; a column that is no feature says nothing."""
+    tables = text_pairs(["x", "y"], ["a", "b", "b", "B ", "b"], [(0, 1), (1, 2)])
+    lists = {"tags": [["u"], ["u"], ["v"], ["u", "w"], ["w", "u"]], "shelves": [[1], None, [2], [3], [4]]}
+    items = tables.items.with_columns(**{name: pl.Series(values) for name, values in lists.items()}, sku=pl.col("id"))
+    features = {**TEXT, "tags": FeatureSpec(kind="multi"), "sku": FeatureSpec(kind="categorical")}
+    declaration = replace(tables.declaration, items=features)
+    content = prepared(replace(tables, items=items, declaration=declaration)).training_view().content()
+    assert len(np.unique(content)) == 4
+    assert content[3] == content[4]
 
 
 def test_known_positives_are_those_of_the_training_part_alone(prepared):

@@ -133,5 +133,6 @@ def _values(column: Column) -> IntArray:
 
 def _identity(dataset: Dataset) -> tuple[str, ...]:
     """Features that are the id of the item."""
-    ids = dataset.item_ids
-    return tuple(name for name in dataset.display.columns if (dataset.display[name].cast(pl.String, strict=False) == ids).all())
+    ids, encoded = dataset.item_ids, dataset.catalogue.table.columns
+    columns = [column for column in dataset.display if column.name in encoded and not column.dtype.is_nested()]
+    return tuple(column.name for column in columns if (column.cast(pl.String, strict=False) == ids).all())
