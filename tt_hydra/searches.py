@@ -22,6 +22,10 @@ from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.sweep.space import Space
 
 
+TEXTS = ("name", "storage", "warm_start")
+"""Keys of the ``sweep`` node that YAML reads as numbers where they are written so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """A study as the command line describes it.
@@ -47,6 +51,7 @@ class Search:
     def settings(self) -> SweepSettings:
         """How it searches."""
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in self.node.items()}
+        values |= {key: str(values[key]) for key in TEXTS if values.get(key) is not None}
         return SweepSettings(**values)
 
 
@@ -71,9 +76,13 @@ def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) 
     """
     line = spaces.sort(loader, overrides)
     told, _ = compose(loader, command, [*line.own, *line.fixed])  # what is wrong here may fit what the sweep fixes
+    malformed = [each for each in checked(told, command, ".").problems if each.path.startswith("sweep.") and not each.warning]
+    if malformed:
+        return Search(Space(()), (), {}), [*line.problems, *malformed]
     node: dict[str, Any] = OmegaConf.to_container(told.sweep, resolve=True)  # type: ignore[assignment]
     shared = _shared(node, line)
     config, problems = _composed(loader, command, [*line.own, *shared])
+    problems = problems or _trials(config)
     if node.get("automatic") and not problems:
         propose(config, command, node)
         shared = _shared(node, line)
@@ -84,6 +93,14 @@ def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) 
     if node.get("automatic"):  # where nothing is left to search, the one trial is the result
         problems = [problem for problem in problems if problem.path != "sweep.space"]
     return Search(space, shared, node, tuple(line.own)), [*problems, *starts(space, node)]
+
+
+def _trials(config: DictConfig) -> list[Problem]:
+    """What is wrong with the number of trials; Hydra's own node is checked by nobody else."""
+    wanted = config.hydra.sweeper.get("n_trials")
+    if wanted is None or (isinstance(wanted, int) and not isinstance(wanted, bool) and wanted > 0):
+        return []
+    return [Problem("hydra.sweeper.n_trials", f"must be a whole number from 1 on, or null, got {wanted!r}")]
 
 
 def _shared(node: Mapping[str, Any], line: spaces.Swept) -> tuple[str, ...]:

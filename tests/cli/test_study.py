@@ -139,6 +139,11 @@ def test_mistakes_are_refused_before_anything_is_made(line, runs, capsys, tmp_pa
         ("temperature.start=interval(0.1,1)", "sweep.sampler=tpee"): "sweep.sampler: must be tpe or gp or nsga2 or random, got 'tpee'",
         ("seed=1", "sweep.name=a"): "sweep.space: is empty",
         ("temperature.start=interval(0.1,1)", "hydra.sweeper.trials=3"): "hydra.sweeper.trials",
+        ("temperature.start=interval(0.1,1)", "hydra.sweeper.n_trials=-1"): "hydra.sweeper.n_trials: must be a whole number from 1 on",
+        ("temperature.start=interval(0.1,1)", "hydra.sweeper.n_trials=many"): "or null, got 'many'",
+        ("temperature.start=interval(0.1,1)", "sweep.starts=[0.1]"): "sweep.starts",
+        ("temperature.start=interval(0.1,1)", "sweep.fixed=auto"): "sweep.fixed: must be a list",
+        ("sweep.space=5",): "sweep.space: must be",
     }
     for overrides, message in refused.items():
         assert line("-m", *overrides) == 2
@@ -147,6 +152,13 @@ def test_mistakes_are_refused_before_anything_is_made(line, runs, capsys, tmp_pa
         assert "Traceback" not in told.err
     assert not runs
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_may_be_called_by_a_number(line, runs, tmp_path):
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=1", "sweep.name=2026", "sweep.final=false") == 0
+    assert [run.folder for run in runs] == [tmp_path / "outputs" / "sweep" / "2026" / "0"]
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=2", "sweep.name=2026", "sweep.final=false") == 0
+    assert [run.folder.name for run in runs] == ["0", "1"], "the same number goes on with the same study"
 
 
 def test_check_says_what_would_be_searched(line, runs, capsys, tmp_path):
