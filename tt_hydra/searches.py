@@ -21,7 +21,6 @@ from tt_hydra.proposals import propose, starts
 from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.sweep.space import Space
 
-
 TEXTS = ("name", "storage", "warm_start")
 """Keys of the ``sweep`` node that YAML reads as numbers where they are written so."""
 
