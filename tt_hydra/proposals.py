@@ -10,6 +10,7 @@ from omegaconf import DictConfig, open_dict
 from tt_hydra.commands import checked
 from tt_hydra.config.build import build
 from tt_hydra.config.problems import Problem, refuse
+from tt_hydra.sweep.settings import USUAL
 from tt_hydra.sweep.space import Space
 from tt_hydra.sweep.starts import start_of
 
@@ -31,6 +32,8 @@ def propose(config: DictConfig, command: str, node: dict[str, Any]) -> None:
     node["space"] = {**proposal.space, **(node.get("space") or {})}
     node["fixed"] = [*(node.get("fixed") or ()), *proposal.fixed]
     node["starts"] = [*(node.get("starts") or ()), *({**start} for start in proposal.starts)]
+    if proposal.objectives and tuple(node["objectives"]) == USUAL:
+        node["objectives"] = list(proposal.objectives)
     for key, why in proposal.reasons.items():
         logger.info("sweep=auto: %s: %s", key, why)
 

@@ -81,7 +81,7 @@ def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) 
     node: dict[str, Any] = OmegaConf.to_container(told.sweep, resolve=True)  # type: ignore[assignment]
     shared = _shared(node, line)
     config, problems = _composed(loader, command, [*line.own, *shared])
-    problems = problems or _trials(config)
+    problems = problems or [*_trials(config), *_published(config, node)]
     if node.get("automatic") and not problems:
         propose(config, command, node)
         shared = _shared(node, line)
@@ -100,6 +100,12 @@ def _trials(config: DictConfig) -> list[Problem]:
     if wanted is None or (isinstance(wanted, int) and not isinstance(wanted, bool) and wanted > 0):
         return []
     return [Problem("hydra.sweeper.n_trials", f"must be a whole number from 1 on, or null, got {wanted!r}")]
+
+
+def _published(config: DictConfig, node: Mapping[str, Any]) -> list[Problem]:
+    if not node.get("publish") or config.runtime.bundle:
+        return []
+    return [Problem("sweep.publish", "needs the winner's bundle, which runtime.bundle=false does not make")]
 
 
 def _shared(node: Mapping[str, Any], line: spaces.Swept) -> tuple[str, ...]:

@@ -144,6 +144,7 @@ def test_mistakes_are_refused_before_anything_is_made(line, runs, capsys, tmp_pa
         ("temperature.start=interval(0.1,1)", "sweep.starts=[0.1]"): "sweep.starts",
         ("temperature.start=interval(0.1,1)", "sweep.fixed=auto"): "sweep.fixed: must be a list",
         ("sweep.space=5",): "sweep.space: must be",
+        ("seed=1,2", "sweep.publish=true", "runtime.bundle=false"): "sweep.publish: needs the winner's bundle, which runtime.bundle=false",
     }
     for overrides, message in refused.items():
         assert line("-m", *overrides) == 2

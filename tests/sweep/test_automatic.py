@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from tt_hydra.config import space as spaces
 from tt_hydra.config.compose import compose, make_loader
 from tt_hydra.config.examples import examples
+from tt_hydra.searches import search_of
 from tt_hydra.sweep.automatic import DataProfile, propose
 from tt_hydra.sweep.starts import start_of
 
@@ -52,3 +56,15 @@ def test_texts_may_be_best_served_by_the_encoder_as_it_is() -> None:
 def test_given_vectors_leave_the_index_alone_to_be_searched() -> None:
     proposal = propose(DataProfile(items=100_000, pairs=0, only_text=False, history=False, vectors=True))
     assert (dict(proposal.space), proposal.fixed) == ({}, ())
+
+
+def test_a_search_over_given_vectors_aims_at_what_they_can_tell(tmp_path: Path) -> None:
+    """They have no labels: no run of theirs has a ``valid/index/recall@10``."""
+    for name, rows in (("items", 30), ("queries", 8)):
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32))
+    told = ["sweep=auto", "data=vectors", f"data.path={tmp_path}", f"runtime.outputs={tmp_path / 'outputs'}"]
+    found, problems = search_of(make_loader(), "run", told)
+    assert not problems
+    assert found.settings.objectives == ("valid/ann/recall@10",)
+    found, _ = search_of(make_loader(), "run", [*told, "sweep.objectives=[search/p99_ms]"])
+    assert found.settings.objectives == ("search/p99_ms",), "who names an objective has it"

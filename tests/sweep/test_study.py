@@ -96,6 +96,19 @@ def test_a_trial_over_which_processes_die_is_given_up(tmp_path):
     assert "died" in record.trials[0].error
 
 
+def test_a_mistake_in_a_run_is_no_missing_figure(tmp_path):
+    """A KeyError of whatever runs a trial fails that trial alone."""
+
+    def run(job: Job) -> Outcome:
+        if job.number == 0:
+            return {}["column"]
+        return parabola(job)
+
+    record = drive(plan(tmp_path, n_trials=2), run).record()
+    assert [trial.state for trial in record.trials] == ["failed", "complete"]
+    assert record.trials[0].error == "KeyError: 'column'"
+
+
 def test_failed_trials_are_remembered_and_skipped(tmp_path):
     def run(job: Job) -> Outcome:
         if job.number in (1, 3):
@@ -123,6 +136,9 @@ def test_figures_that_no_run_has_end_a_study_at_once(tmp_path):
     with pytest.raises(ConfigError, match="need validation queries"):
         drive(plan(tmp_path), lambda job: Outcome({"test/index/recall@10": 0.5}))
     assert len(Driver(plan(tmp_path)).record().trials) == 1
+    unlabelled = Outcome({"search/p99_ms": 1.0, "valid/ann/recall@10": 0.9, "train/epochs": 3.0})
+    with pytest.raises(ConfigError, match=r"these runs have valid/ann/recall@10, search/p99_ms$"):
+        drive(plan(tmp_path / "unlabelled"), lambda job: unlabelled)
 
 
 def test_patience(tmp_path):

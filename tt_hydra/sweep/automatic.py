@@ -40,12 +40,14 @@ class Proposal:
         fixed: overrides that all trials share.
         starts: values by key of the first trials; a key that is left out is drawn.
         reasons: why, by key; for the log.
+        objectives: what to aim at instead of the usual, which the data has no labels for; empty where it has.
     """
 
     space: Mapping[str, Any]
     fixed: tuple[str, ...]
     starts: tuple[Mapping[str, Any], ...]
     reasons: Mapping[str, str]
+    objectives: tuple[str, ...] = ()
 
 
 def propose(profile: DataProfile) -> Proposal:
@@ -55,8 +57,11 @@ def propose(profile: DataProfile) -> Proposal:
     and searched is chosen there. The first trial has the values that a plain run has, so a study never ends with less than those.
     """
     if profile.vectors:
-        reasons = {"index": "the vectors are given: only the index is searched"}
-        return Proposal(space={}, fixed=(), starts=({},), reasons=reasons)
+        reasons = {
+            "index": "the vectors are given: only the index is searched",
+            "sweep.objectives": "there are no labels: what the index finds of the exact answer",
+        }
+        return Proposal(space={}, fixed=(), starts=({},), reasons=reasons, objectives=("valid/ann/recall@10",))
     return _of_text(profile) if profile.only_text else _of_features(profile)
 
 

@@ -10,6 +10,9 @@ from typing import Any, Literal
 from tt_hydra.errors import ConfigError
 from tt_hydra.sweep.objective import Direction, direction_of, problem_of
 
+USUAL = ("valid/index/recall@10",)
+"""What is aimed at where nobody says."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepSettings:
@@ -45,7 +48,7 @@ class SweepSettings:
     automatic: bool = False
     fixed: tuple[str, ...] = ()
     starts: tuple[Mapping[str, Any], ...] = ()
-    objectives: tuple[str, ...] = ("valid/index/recall@10",)
+    objectives: tuple[str, ...] = USUAL
     directions: tuple[Direction, ...] | None = None
     sampler: Literal["tpe", "gp", "nsga2", "random"] = "tpe"
     pruner: Literal["asha", "hyperband", "median", "none"] = "asha"

@@ -19,6 +19,7 @@ from tt_hydra.sweep import records
 from tt_hydra.sweep.earlier import learn
 from tt_hydra.sweep.importance import Importance, importances
 from tt_hydra.sweep.limits import Limits
+from tt_hydra.sweep.objective import KNOWN
 from tt_hydra.sweep.plan import Job, Outcome, Plan
 from tt_hydra.sweep.prune import Pruning
 from tt_hydra.sweep.record import StudyRecord, TrialRecord
@@ -231,14 +232,8 @@ class Driver:
         job = Job(trial.number, overrides, Watching(self._study, trial, self._pruning, settings.minutes), environment)
         try:
             outcome = self._known(trial, overrides) or run_trial(job)
-            values = [outcome.metrics[key] for key in self._goals]
         except Pruned:
             self._study.tell(trial, state=TrialState.PRUNED)
-        except KeyError as error:
-            self._fail(trial, f"its run has no figure {error}")
-            raise ConfigError(
-                f"the runs have no figure {error} to aim at (sweep.objectives); valid/ figures need validation queries"
-            ) from error
         except TTHydraError as error:
             self._fail(trial, str(error))
         except Exception as error:
@@ -247,9 +242,18 @@ class Driver:
             logger.exception("trial %d", trial.number)
             self._fail(trial, f"{type(error).__name__}: {error}")
         else:
-            self._complete(trial, outcome, values)
+            self._complete(trial, outcome)
 
-    def _complete(self, trial: optuna.Trial, outcome: Outcome, values: Sequence[float]) -> None:
+    def _complete(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        missing = [key for key in self._goals if key not in outcome.metrics]
+        if missing:
+            self._fail(trial, f"its run has no figure {missing[0]!r}")
+            known = ", ".join(key for key in KNOWN if key in outcome.metrics)
+            raise ConfigError(
+                f"the runs have no figure {missing[0]!r} to aim at (sweep.objectives): valid/ figures need validation queries, all but "
+                f"valid/ann/recall@10 their labels too; these runs have {known or 'none'}"
+            )
+        values = [outcome.metrics[key] for key in self._goals]
         if not all(math.isfinite(value) for value in values):
             self._fail(trial, f"figures that are no numbers: {dict(zip(self._goals, values, strict=True))}")
             return
