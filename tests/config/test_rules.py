@@ -192,6 +192,20 @@ def test_several_rules_are_broken_at_once(told):
     assert len(told("tie=true", "tower@query_tower=bert", "loss.symmetric=true", "negatives=uniform", "budget.build_s=-1")) == 3
 
 
+def test_a_share_that_the_split_does_not_read(told, tmp_path):
+    (tmp_path / "events.csv").write_text("user_id,item_id,at\na,b,1\n")
+    table = ["data=table", f"data.interactions.path={tmp_path}/events.csv", "data.interactions.time=at"]
+    random, temporal = "data.split.kind=random", ["data.split.kind=temporal", "data.split.test_from=9"]
+    one(
+        told(*table, "data.valid_share=0.2"),
+        "data.valid_share: has no effect under data.split.kind=leave_last_out: one event of each query",
+    )
+    one(told(*table, random, "data.valid_share=0.2"), "data.valid_share: has no effect", "set data.split.valid and data.split.test instead")
+    one(told(*table, *temporal, "data.split.valid=0.2"), "data.split.valid: has no effect", "kind=temporal: set data.valid_share instead")
+    one(told(*table, *temporal, "data.split.valid_from=5", "data.valid_share=0.2"), "valid_from and data.split.test_from cut by time")
+    assert told(*table, random, "data.split.valid=0.2") == told(*table, *temporal, "data.valid_share=0.2") == []
+
+
 def test_texts_with_no_person_behind_them_may_get_an_item_again(told, tmp_path):
     (tmp_path / "events.csv").write_text("text,item_id\na,b\n")
     table = ["data=table", f"data.interactions.path={tmp_path}/events.csv", "data.interactions.text=text"]
