@@ -6,18 +6,21 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tt_hydra.contracts import Ragged
+from tt_hydra.data.parts import EvalPart
 from tt_hydra.errors import ConfigError, Pruned
 from tt_hydra.negatives.uniform import Uniform
 from tt_hydra.temperature.linear import Linear
 from tt_hydra.train import fit as fitting
 from tt_hydra.train.fit import SUMMARY, WEIGHTS, Reporting, TrainingJob, TrainingSummary, fit, load_weights
 from tt_hydra.train.optimizer import SGD, AdamW
-from tt_hydra.train.validate import validation_figures
+from tt_hydra.train.validate import tell_hidden, validation_figures
 
 RECALL = "valid/model/recall@10"
 MakeJob = Callable[..., TrainingJob]
@@ -79,6 +82,28 @@ def test_the_monitor_chooses_the_figure(train: Train, monkeypatch: pytest.Monkey
     figures = iter([{RECALL: 0.1, "valid/model/ndcg@10": 0.9}, {RECALL: 0.9, "valid/model/ndcg@10": 0.1}])
     monkeypatch.setattr(fitting, "validation_figures", lambda *_, **__: next(figures))
     assert TrainingSummary.load(train(max_epochs=2, monitor="ndcg@10")).best_epoch == 0
+
+
+def test_what_cannot_be_found_because_it_was_had_before_is_told(
+    train: Train, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of three items that two queries are to find, the first query had one and the second had what the first one is to find."""
+
+    def part(*seen: list[int]) -> EvalPart:
+        rows = np.arange(2)
+        relevant = Ragged(np.array([1, 2, 3]), np.array([0, 1, 3]))
+        had = Ragged(np.array([*seen[0], *seen[1]], np.int64), np.array([0, len(seen[0]), len(seen[0]) + len(seen[1])]))
+        return EvalPart(rows, relevant, relevant, had, rows)
+
+    tell_hidden(part([], [1]))
+    assert caplog.messages == []
+    tell_hidden(part([1, 5], [1]))
+    assert caplog.messages[0].startswith("1 of the 3 items that validation asks for were had before")
+    asked: list[EvalPart] = []
+    monkeypatch.setattr(fitting, "tell_hidden", asked.append)
+    for exclude_seen in (False, True):
+        train(max_epochs=1, exclude_seen=exclude_seen)
+        assert len(asked) == exclude_seen
 
 
 def test_patience_counts_epochs_without_a_rise(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ from tt_hydra.train.settings import TrainSettings
 from tt_hydra.train.shards import in_order_of_all
 from tt_hydra.train.summary import SUMMARY, TrainingSummary
 from tt_hydra.train.teaching import teaching
-from tt_hydra.train.validate import validation_figures
+from tt_hydra.train.validate import tell_hidden, validation_figures
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,10 @@ def load_weights(towers: TwoTower, path: Path) -> None:
 
 def _selection(job: TrainingJob, folder: Path, watch: Watch | None) -> Selection:
     validate = None
-    if len(job.dataset.eval_part("valid").query_rows):
+    part = job.dataset.eval_part("valid")
+    if len(part) and job.exclude_seen and not is_follower():
+        tell_hidden(part)
+    if len(part):
         validate = partial(
             validation_figures,
             dataset=job.dataset,

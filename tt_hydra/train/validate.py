@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+
+import numpy as np
+
 from tt_hydra.data.dataset import Dataset
+from tt_hydra.data.parts import EvalPart
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
+from tt_hydra.negatives.pool import pair_keys
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.encode import embed_items, embed_queries
 from tt_hydra.train.precision import Precision
 from tt_hydra.train.rank import is_follower
 from tt_hydra.train.shards import in_order_of_all
 
+logger = logging.getLogger(__name__)
+
 CUTOFFS = Cutoffs(recall=(10,))
+
+
+def tell_hidden(part: EvalPart) -> None:
+    """Warns where validation asks for items that the query had before and that are left out for it: no model can find them."""
+    size = int(max(part.relevant.values.max(initial=0), part.seen.values.max(initial=0))) + 1
+    wanted, had = (pair_keys(each, size) for each in (part.relevant, part.seen))
+    if hidden := int(np.isin(wanted, had).sum()):
+        logger.warning(
+            "%d of the %d items that validation asks for were had before, and are left out under evaluate.exclude_seen=true, so that they "
+            "cannot be found: set evaluate.exclude_seen=false, or data.interactions.repeats=learn to ask only for what is new",
+            hidden, len(wanted),
+        )  # fmt: skip
 
 
 def validation_figures(
