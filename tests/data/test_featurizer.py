@@ -119,14 +119,28 @@ def test_what_is_no_feature_is_refused(dataset, rows, message):
         dataset.featurizer.encode_items([{"titel": "x"}], words)
 
 
-def test_few_and_many_histories_find_the_same_items(dataset):
-    catalogue = dataset.catalogue
-    many = np.array([5, 0, 5, 2])
-    few = replace(catalogue, table=replace(catalogue.table, size=10**4))
-    for part in (catalogue, few):
-        history = part.history(many, np.array([0, 3]), np.array([3, 1]))
-        assert history.items.rows.tolist() == [0, 2, 5]
-        assert history.positions.ids.tolist() == [[2, 0, 2], [1, 0, 0]]
+@pytest.mark.parametrize("times", [1, 40])
+@pytest.mark.parametrize("size", [6, 10**4])
+def test_few_and_many_histories_find_the_same_items(dataset, times, size):
+    catalogue = replace(dataset.catalogue, table=replace(dataset.catalogue.table, size=size))
+    many = np.tile([5, 0, 5, 2], times)
+    history = catalogue.history(many, np.array([0, 3]), np.array([3, len(many) - 3]))
+    assert history.items.rows.tolist() == [0, 2, 5]
+    assert history.positions.ids[0].tolist()[:3] == [2, 0, 2]
+    assert history.positions.ids[1].tolist() == [1, *[2, 0, 2, 1] * (times - 1)] + [0] * (2 if times == 1 else 0)
+
+
+def test_plain_rows_are_encoded_as_a_frame_is(dataset):
+    rows = [
+        {"history": ["nothing", "c", "a", "f", "a", "nothing", "b", "d", "e"], "device": "tv"},
+        {},
+        {"history": [], "device": "new"},
+        {"history": ["nothing"]},
+        {"history": ["e"]},
+    ]
+    for some in (rows, rows[:1], rows[1:2]):
+        found = dataset.featurizer.encode_plain(some, dataset.catalogue, words)
+        assert_same(found, dataset.featurizer.encode_queries(some, dataset.catalogue, words))
 
 
 def test_the_catalogue_opens_alone_from_its_folder(dataset):

@@ -15,10 +15,12 @@ import httpx
 import numpy as np
 import pytest
 from services import TOKEN, WRITER, registry_of, running
+from starlette.testclient import TestClient
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import ChangeLog
 from tt_hydra.errors import BundleError
+from tt_hydra.serve.app.create import create_app
 from tt_hydra.serve.app.service import Service
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.retriever import Retriever
@@ -415,3 +417,34 @@ def test_a_client_that_goes_away_leaves_no_trace(client: httpx.Client, serving: 
     assert serving[1]._batcher.waiting == 0
     assert search(client, {"id": "3"})
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"queries": [{"id": "3"}], "k": 3}',
+        b'{"queries": [{"id": "nobody"}]}',
+        b'{"queries": []}',
+        b'{"queries": [{"features": {"height": 3}}]}',
+        b'{"queries": [{"id": "3"}], "k": 51}',
+        b'{"queries": [{"id": "3"}], "params": {"nprobe": 3}}',
+        b"{",
+        b"[" * 40 + b"]" * 40,
+        b'{"queries": [{"text": "' + b"x" * 301 + b'"}]}',
+        b" " * 60_001,
+    ],
+)
+def test_searches_before_the_framework_are_answered_as_within_it(serving: Serving, content: bytes) -> None:
+    client, service = serving
+    before = client.post("/v1/search", content=content)
+    with TestClient(create_app(service)) as inside:
+        within = inside.post("/v1/search", content=content)
+    assert (before.status_code, before.json()) == (within.status_code, within.json())
+    assert before.headers["content-type"] == within.headers["content-type"]
+
+
+def test_what_fails_before_the_framework_is_no_stack_trace(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, service = serving
+    monkeypatch.setattr(service, "require_reader", lambda _: 1 / 0)
+    answer = client.post("/v1/search", json={"queries": [{"id": "3"}]})
+    assert (answer.status_code, answer.json()) == (500, {"error": {"reason": "the service failed at this request; its log says more"}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from tt_hydra.data.encoded import EncodedTable, load_array, pad_ranges
 from tt_hydra.data.statistics import Scale, scaled
 
 AsOf = Literal["valid", "test"]
+FEW = 64
+"""Up to so many rows are told apart sooner in a set than in an array."""
 
 
 def numeric(values: FloatArray) -> torch.Tensor:
@@ -60,6 +62,10 @@ class Catalogue:
         """Row of each id, -1 for an unknown one."""
         return np.array([self._row_of.get(identifier, -1) for identifier in ids], np.int64)
 
+    def known_rows(self, ids: Sequence[str]) -> list[int]:
+        """Rows of those ids that the catalogue holds."""
+        return [row for row in map(self._row_of.get, ids) if row is not None]
+
     def features(self, rows: IntArray, statistics: FloatArray | None = None, as_of: AsOf = "valid") -> Features:
         """Features of the named rows.
 
@@ -88,6 +94,10 @@ class Catalogue:
 
     def _distinct(self, rows: IntArray) -> tuple[IntArray, IntArray]:
         """The distinct rows, ascending, and which of them each one is: by sorting if they are few, else by a pass over the catalogue."""
+        if len(rows) <= FEW:
+            found = sorted(set(rows.tolist()))
+            place = {row: number for number, row in enumerate(found)}
+            return np.array(found, np.int64), np.array([place[row] for row in rows.tolist()], np.int64)
         if len(rows) * 8 < self.table.size:
             return np.unique(rows, return_inverse=True)
         marked = np.zeros(self.table.size, np.bool_)

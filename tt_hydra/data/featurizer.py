@@ -123,10 +123,10 @@ class Featurizer:
             values |= {name: as_tensor(column) for name, column in columns.items()}
         if self.history:
             assert catalogue is not None
-            histories = [row.get(HISTORY) or () for row in rows]
-            flat = catalogue.rows_of([item for history in histories for item in history])
+            histories = [catalogue.known_rows(row.get(HISTORY) or ())[-self.history :] for row in rows]
             lengths = np.array([len(history) for history in histories], np.int64)
-            values[HISTORY] = catalogue.history(*flat_histories(flat, lengths, self.history))
+            flat = np.array([item for history in histories for item in history], np.int64)
+            values[HISTORY] = catalogue.history(flat, np.cumsum(lengths) - lengths, lengths)
         return Features(len(rows), values)
 
     def _histories(self, column: pl.Series, catalogue: Catalogue) -> tuple[IntArray, IntArray, IntArray]:

@@ -15,6 +15,5 @@ def create_app(service: Service) -> FastAPI:
     errors.install(app)
     for router in (searching.routes(service), writing.routes(service), about.probes(service), about.routes(service), about.page()):
         app.include_router(router)
-    app.router.routes.insert(0, searching.quick(service))
     openapi.describe(app)
     return app

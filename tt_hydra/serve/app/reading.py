@@ -25,8 +25,10 @@ async def read(request: Request, model: type[Body], limits: Limits) -> Body:
     Raises:
         Refused: it is too large, no JSON, or not what the route takes.
     """
-    body = parsed(await _content(request, limits.body_bytes))
-    _check_sizes(body, limits)
+    content = await _content(request, limits.body_bytes)
+    body = parsed(content)
+    if not _small(content, limits):
+        _check_sizes(body, limits)
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -46,22 +48,31 @@ def parsed(content: bytes) -> Any:
 
 
 async def _content(request: Request, limit: int) -> bytes:
-    too_large = Refused(413, f"the body is larger than the {limit} bytes that are taken: send several requests")
     told = request.headers.get("content-length", "0")
     if told.isdigit() and int(told) > limit:
-        raise too_large
+        raise _too_long(limit)
     parts, size = [], 0
     try:
         async for part in request.stream():
             size += len(part)
             if size > limit:
-                raise too_large
+                raise _too_long(limit)
             parts.append(part)
     except asyncio.CancelledError:  # by the time that the route allows: spent on waiting for the client
         raise Refused(408, "the body did not come in time: send it at once") from None
     except ClientDisconnect:
         raise Refused(400, "the connection was closed before the body was complete") from None
     return b"".join(parts)
+
+
+def _too_long(limit: int) -> Refused:
+    return Refused(413, f"the body is larger than the {limit} bytes that are taken: send several requests")
+
+
+def _small(content: bytes, limits: Limits) -> bool:
+    """Whether a body is too short for a text, a mapping or a depth beyond the limits; most are, and need not be walked through."""
+    opened = content.count(b"{") + content.count(b"[")
+    return len(content) <= limits.text_length and content.count(b":") <= limits.columns and opened <= DEEPEST
 
 
 def _check_sizes(value: Any, limits: Limits, path: tuple[str | int, ...] = ()) -> None:

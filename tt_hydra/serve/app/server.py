@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tt_hydra.errors import ConfigError
 from tt_hydra.serve.app.create import create_app
 from tt_hydra.serve.app.protocol import BoundedProtocol
+from tt_hydra.serve.app.searching import Quick
 from tt_hydra.serve.app.service import Service
 from tt_hydra.serve.engine import Upkeep
 
@@ -106,12 +107,13 @@ class Patient:
 def configured(service: Service) -> uvicorn.Config:
     """How uvicorn runs a service."""
     return uvicorn.Config(
-        Patient(create_app(service)),
+        Patient(Quick(create_app(service), service)),
         http=BoundedProtocol,
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         lifespan="off",
         ws="none",
         timeout_keep_alive=KEEP_ALIVE_S,
