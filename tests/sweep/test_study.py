@@ -10,7 +10,7 @@ import optuna
 import pytest
 from fake_study import LINE, OBJECTIVE, drive, parabola, plan, values
 
-from tt_hydra.errors import ConfigError, DataError, Pruned
+from tt_hydra.errors import BudgetError, ConfigError, DataError, Pruned
 from tt_hydra.sweep.plan import Job, Outcome
 from tt_hydra.sweep.space import Choice, Float, Int, Parameter, Space
 from tt_hydra.sweep.storage import JOURNAL, open_storage
@@ -130,6 +130,26 @@ def test_too_many_failures_end_a_study(tmp_path):
     assert "sweep.max_failures=2" in record.stopped
     assert "never" in record.stopped
     assert record.best == []
+
+
+def test_a_budget_that_some_trials_keep_is_no_failure_of_the_study(tmp_path):
+    """index=auto refuses a budget that its trial cannot keep; only where no trial keeps it are such refusals a reason to give up."""
+
+    def run(job: Job) -> Outcome:
+        if job.number != 2:
+            raise BudgetError("budget.bytes_per_item=60 cannot be met")
+        return parabola(job)
+
+    record = drive(plan(tmp_path, n_trials=9, max_failures=2), run).record()
+    assert [trial.state for trial in record.trials].count("failed") == 8
+    assert (record.stopped, record.best) == ("9 trials", [2])
+
+    def never(job: Job) -> Outcome:
+        raise BudgetError("budget.bytes_per_item=1 cannot be met")
+
+    record = drive(plan(tmp_path / "never", n_trials=9, max_failures=2), never).record()
+    assert len(record.trials) == 3
+    assert "budget.bytes_per_item=1 cannot be met" in record.stopped
 
 
 def test_figures_that_no_run_has_end_a_study_at_once(tmp_path):
@@ -273,6 +293,22 @@ def test_a_bad_training_is_pruned_with_its_curve(tmp_path):
     assert bad.values == {}
     assert "is not among the best" in bad.error
     assert [len(trial.curve) for trial in record.trials[:4]] == [9] * 4
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_trainings_that_cannot_win_prune_no_other(tmp_path, refused):
+    """Six wide models find more and do not keep the budget, as index=auto or the measured figure says; the narrow one does."""
+
+    def run(job: Job) -> Outcome:
+        wide = job.number < 6
+        if job.watch(1, 0.9 if wide else 0.1):
+            raise Pruned("")
+        if wide and refused:
+            raise BudgetError("cannot be met")
+        return Outcome({OBJECTIVE: 0.9 if wide else 0.1}, {"budget.bytes_per_item": 64.0 if wide else 0.0})
+
+    record = drive(plan(tmp_path, pruner="asha", n_trials=7, max_failures=9), run).record()
+    assert record.best == [6]
 
 
 def test_several_objectives_prune_among_trainings_of_the_same_width(tmp_path):

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tt_hydra.sweep import records
 from tt_hydra.sweep.record import TrialRecord
-from tt_hydra.sweep.records import ERROR, OVERRIDES, WARM
+from tt_hydra.sweep.records import ERROR, OVERRIDES, REFUSED, WARM
 from tt_hydra.sweep.settings import SweepSettings
 
 
@@ -48,7 +48,8 @@ class Limits:
             found: the same as records.
         """
         settings = self.settings
-        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+        kept = any(trial.feasible for trial in found)  # then a budget that others do not keep is no reason to give up
+        failed = [trial for trial in trials if trial.state == TrialState.FAIL and not (kept and REFUSED in trial.user_attrs)]
         if len(failed) > settings.max_failures:
             return f"{len(failed)} trials failed (sweep.max_failures={settings.max_failures}), the last: {failed[-1].user_attrs.get(ERROR)}"
         if settings.minutes is not None and records.spent(_own(trials), datetime.now()) >= settings.minutes * 60:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 FOLDER, OVERRIDES, COMMAND = "folder", "overrides", "command"
 METRICS, CURVE, ERROR = "metrics", "curve", "error"
-ATTEMPTS, RESTARTED, SAME_AS, WARM = "attempts", "restarted", "same_as", "warm"
-"""Attributes of a trial; ``warm``: it comes from an earlier study."""
+ATTEMPTS, RESTARTED, SAME_AS, WARM, REFUSED = "attempts", "restarted", "same_as", "warm", "refused"
+"""Attributes of a trial; ``warm``: it comes from an earlier study; ``refused``: no index of it keeps the budget."""
 STATES: Mapping[TrialState, State] = {
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",

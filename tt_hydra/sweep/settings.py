@@ -34,7 +34,7 @@ class SweepSettings:
         prune_factor: of this many trainings that come to a rung, one goes on (asha, hyperband).
         minutes: time that the study may take, all its processes together; null for no limit.
         patience: finished trials without a better one after which the study ends; null for no such end.
-        max_failures: failed trials after which the study ends.
+        max_failures: failed trials after which the study ends; those that ``index=auto`` refuses for the budget count until one keeps it.
         workers: processes that work on it beside each other on this machine.
         storage: where Optuna keeps the study: null for a journal in its folder, or any URL that Optuna takes.
         warm_start: an earlier study (its folder, or storage URL#name) to learn from; null for none.

@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tt_hydra.artifact.lock import FileLock
-from tt_hydra.errors import ConfigError, Pruned, TTHydraError, interruption
+from tt_hydra.errors import BudgetError, ConfigError, Pruned, TTHydraError, interruption
 from tt_hydra.sweep import records
 from tt_hydra.sweep.earlier import learn
 from tt_hydra.sweep.importance import Importance, importances
@@ -23,7 +23,7 @@ from tt_hydra.sweep.objective import KNOWN
 from tt_hydra.sweep.plan import Job, Outcome, Plan
 from tt_hydra.sweep.prune import Pruning
 from tt_hydra.sweep.record import StudyRecord, TrialRecord
-from tt_hydra.sweep.records import ATTEMPTS, COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, RESTARTED, SAME_AS
+from tt_hydra.sweep.records import ATTEMPTS, COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, REFUSED, RESTARTED, SAME_AS
 from tt_hydra.sweep.samplers import make_sampler, set_metric_names
 from tt_hydra.sweep.space import Choice, Domain, Int, Value
 from tt_hydra.sweep.starts import start_of
@@ -235,6 +235,8 @@ class Driver:
         except Pruned:
             self._study.tell(trial, state=TrialState.PRUNED)
         except TTHydraError as error:
+            if isinstance(error, BudgetError):
+                trial.set_user_attr(REFUSED, True)
             self._fail(trial, str(error))
         except Exception as error:
             if interruption(error) is not None:

@@ -65,6 +65,9 @@ class Watching:
         return self._pruning.verdict(Curve(own.number, self._curve, ended=False), others)
 
     def _comparable(self, own: FrozenTrial, other: FrozenTrial) -> bool:
+        """Whether another training is a rival: one that failed, or that passes a limit of the budget, cannot win."""
+        if other.state == TrialState.FAIL or any(over > 0 for over in other.constraints.values()):
+            return False
         return len(self._study.directions) == 1 or own.params.get(WIDTH) == other.params.get(WIDTH)
 
 
