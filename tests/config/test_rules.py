@@ -206,6 +206,15 @@ def test_a_share_that_the_split_does_not_read(told, tmp_path):
     assert told(*table, random, "data.split.valid=0.2") == told(*table, *temporal, "data.valid_share=0.2") == []
 
 
+def test_a_key_that_a_kind_of_feature_does_not_read(told, tmp_path):
+    (tmp_path / "events.csv").write_text("user_id,item_id,age\na,b,1\n")
+    table = ["data=table", f"data.interactions.path={tmp_path}/events.csv"]
+    wrong, right = "{age: {kind: categorical, bins: 4}}", "{age: {kind: numeric, bins: 4, normalize: log}}"
+    one(told(*table, f"data.interactions.context={wrong}"), "data.interactions.context.age.bins: has no effect: it is read by kind=numeric")
+    one(told("data.item_features={title: {kind: text, min_count: 2}}"), "data.item_features.title.min_count", "kind=categorical and multi")
+    assert told(*table, f"data.interactions.context={right}") == []
+
+
 def test_texts_with_no_person_behind_them_may_get_an_item_again(told, tmp_path):
     (tmp_path / "events.csv").write_text("text,item_id\na,b\n")
     table = ["data=table", f"data.interactions.path={tmp_path}/events.csv", "data.interactions.text=text"]

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tt_hydra.component import TARGET, instantiate
-from tt_hydra.config import objective, sampling, signature
+from tt_hydra.config import declared, objective, sampling, signature
 from tt_hydra.config.nodes import VECTORS, Rule, Spec, any_loss, changed, constant, name_of
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
 
 MINED = "tt_hydra.negatives.mined.Mined"
-TABLE = "tt_hydra.data.table.Table"
 AUTO = "tt_hydra.index.auto.Auto"
 SMALL_BATCH = 1000
 """In-batch negatives below which recall suffers."""
-SHARE = 0.1
-"""Of validation and of test, where nobody says otherwise."""
 SHARP = 0.1
 """Temperatures below it suit similarities between -1 and 1."""
 PACKAGES = {
@@ -35,13 +32,11 @@ NEEDED_PATHS = {
     "tt_hydra.data.beir.Beir": "data.path",
     "tt_hydra.data.pairs.Pairs": "data.path",
     VECTORS: "data.path",
-    TABLE: "data.interactions.path",
+    declared.TABLE: "data.interactions.path",
 }
 """The path that a source cannot do without."""
 HUB = "tt_hydra.data.hub.Hub"
 """The source whose path may be an id instead."""
-BY_COLUMN = ("features", "context")
-"""Nodes whose keys are names of columns."""
 
 
 def towers(spec: Spec) -> Iterator[Problem]:
@@ -106,25 +101,6 @@ def negatives_and_data(spec: Spec) -> Iterator[Problem]:
     if negatives[TARGET] == "tt_hydra.negatives.catalogue.Catalogue" and data.get("statistics"):
         fix = "set data.statistics=[], or negatives=uniform"
         yield Problem("negatives", f"are the whole catalogue, whose data.statistics differ at each example's time; {fix}")
-
-
-def shares(spec: Spec) -> Iterator[Problem]:
-    """Shares of validation and test that the split of a table does not read."""
-    split = spec["data"].get("split")
-    if spec["data"][TARGET] != TABLE or not isinstance(split, Mapping):
-        return
-    kind, parted = split.get("kind", "leave_last_out"), split.get("valid_from") is not None
-    read = {
-        "random": ("data.split.valid", "data.split.test"),
-        "temporal": () if parted else ("data.valid_share",),
-        "given": ("data.valid_share",),
-    }
-    given = {"data.valid_share": spec["data"].get("valid_share"), **{f"data.split.{name}": split.get(name) for name in ("valid", "test")}}
-    for path, share in given.items():
-        if share is not None and share != SHARE and path not in read.get(kind, ()):
-            why = "data.split.valid_from and data.split.test_from cut by time" if parted else "one event of each query is taken"
-            fix = f"set {' and '.join(read[kind])} instead" if read.get(kind) else why
-            yield Problem(path, f"has no effect under data.split.kind={kind}: {fix}", warning=True)
 
 
 def data_paths(spec: Spec) -> Iterator[Problem]:
@@ -245,7 +221,7 @@ def _absent(path: str, value: str) -> Problem:
 def _paths(node: Any, where: str) -> Iterator[tuple[str, str | None]]:
     """The values called ``path`` in a node and below it, with their dotted paths; a column may have that name too."""
     for key, value in node.items() if isinstance(node, Mapping) else ():
-        if key in BY_COLUMN:
+        if key in declared.BY_COLUMN:
             continue
         if key == "path" and (value is None or isinstance(value, str)):
             yield f"{where}.path", value
@@ -262,7 +238,7 @@ RUN_RULES: tuple[Rule, ...] = (
     negatives_and_data,
     *sampling.RULES,
     *objective.RULES,
-    shares,
+    *declared.RULES,
     data_paths,
     starting_weights,
     index,
