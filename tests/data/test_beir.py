@@ -107,6 +107,8 @@ def test_packed_and_other_formats_are_read_too(tmp_path: Path) -> None:
             {"qrels/test.tsv": "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\tx\n"},
             r"test\.tsv: the score in line 3 is 'x', which is no number",
         ),
+        ({"qrels/train.tsv": "q1\td1\t1\nq2\td2\tnan\n"}, r"train\.tsv: the score in line 2 is 'nan', which is no number"),
+        ({"qrels/train.tsv": "q1\td1\tinf\n"}, r"train\.tsv: the score in line 1 is 'inf', which is no number"),
         ({"qrels/test.tsv": "q1\td1\t1\nq1\td2\n"}, r"test\.tsv: line 2 has 2 column\(s\), the first line has 3"),
         ({"qrels/test.tsv": "q1 d1 1\n"}, r"test\.tsv has 1 column\(s\); judgements are query-id, corpus-id, score, separated by tabs"),
         ({"qrels/test.tsv": "query-id\tcorpus-id\tscore\n"}, r"test\.tsv has a header but no rows"),

@@ -163,8 +163,9 @@ def _rows(file: DataFile) -> pl.DataFrame:
     else:
         frame, header = _tab_separated(file)
     scores = frame["score"].cast(pl.Float64, strict=False)
-    if scores.null_count():
-        row = scores.is_null().arg_max() or 0
+    bad = ~scores.is_finite().fill_null(False)
+    if bad.any():
+        row = bad.arg_max() or 0
         raise DataError(f"{file.name}: the score in line {row + 1 + header} is {frame['score'][row]!r}, which is no number")
     return frame.select("query", "item", scores.cast(pl.Float32).alias("weight"))
 
