@@ -52,6 +52,13 @@ def test_temporal_without_validation_holds_out_training_queries():
     assert sorted(row.tolist() for row in last) == [[TRAIN, TRAIN, TEST]] * 3 + [[TRAIN, VALID, TEST]]
 
 
+def test_what_a_part_that_stands_before_holds_is_not_new_whatever_its_time():
+    """Items 7 and 8 are tested before they are trained on and validated, as a random split may have it; 9 is for validation alone."""
+    frame, _ = events([6], item=[7, 8, 9, 7, 8, 7])
+    parts = np.array([TEST, TEST, VALID, TRAIN, VALID, VALID], np.int8)
+    assert only_new(parts, frame).tolist() == [TEST_AGAIN, TEST_AGAIN, VALID, TRAIN, VALID_AGAIN, VALID_AGAIN]
+
+
 def test_where_only_new_items_are_asked_for_a_last_event_with_an_old_one_is_not_held_out():
     """Of ten queries two end with an item that they did not have: a fifth of the queries is held out, not a fifth of these two."""
     frame = events([3] * 10, item=[1, 2, 1] * 8 + [1, 1, 2] * 2, split=["train"] * 30)

@@ -72,16 +72,20 @@ def assign(events: pl.DataFrame, offsets: IntArray, spec: SplitSpec, hold_out: H
 
 
 def only_new(parts: Parts, events: pl.DataFrame) -> Parts:
-    """The same parts, but for validation and test events with an item that the query had in an earlier event: nobody asks for them.
+    """The same parts, but for validation and test events with an item that the query had before: nobody asks for them.
+
+    Before is an earlier event and, whatever their times, the events of the parts that stand before: those items are not shown again.
 
     Args:
         parts: ``(events,)``.
         events: ``query`` and ``item`` rows, sorted by query, time and source row.
     """
-    again = _again(events)
-    found = parts.copy()
-    for part, instead in ((VALID, VALID_AGAIN), (TEST, TEST_AGAIN)):
-        found[again & (parts == part)] = instead
+    again, found = _again(events), parts.copy()
+    queries, items = events["query"].to_numpy().astype(np.int64), events["item"].to_numpy().astype(np.int64)
+    pairs = queries * (items.max(initial=0) + 1) + items
+    for part, instead, before in ((VALID, VALID_AGAIN, (PAST, TRAIN)), (TEST, TEST_AGAIN, (PAST, TRAIN, VALID))):
+        had = again | np.isin(pairs, pairs[np.isin(parts, before)])
+        found[had & (parts == part)] = instead
     return found
 
 
