@@ -114,9 +114,12 @@ class _Session:
         """Works on the study until it ends; the process that a person started also runs the winner in full."""
         again = [f"sweep.name={quote(self._settings.name)}", f"hydra.sweep.dir={quote(str(self._folder))}"]
         try:
-            with Helpers(0 if self._helps else self._settings.workers - 1, again, self._folder), self._followed():
-                self._driver.work(self._run_trial, self._changed)
-            record = self._driver.record()
+            with self._followed():
+                with Helpers(0 if self._helps else self._settings.workers - 1, again, self._folder):
+                    self._driver.work(self._run_trial, self._changed)
+                record = self._driver.record()
+                if self._settings.workers > 1 and not self._helps:
+                    self._changed(record)  # what the helpers did last
             if not self._helps:
                 self._write_report(record)
                 if record.stopped:

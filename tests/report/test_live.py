@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import io
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tt_hydra.report.live import LiveStudy, line, study_table, time_left
-from tt_hydra.sweep.record import StudyRecord, TrialRecord
+from tt_hydra.sweep.record import INTERRUPTED, StudyRecord, TrialRecord
 
 RECALL = "valid/index/recall@10"
 
@@ -74,6 +75,22 @@ def test_a_study_that_goes_on_does_not_repeat_itself(root):
     first, second = root.getvalue().splitlines()
     assert first == "going on after 2 trials: 1 running, 2 complete"
     assert second.startswith("trial 2 complete")
+
+
+def test_of_a_study_that_had_ended_nothing_is_told_again(root):
+    with LiveStudy(2, None, Console(file=io.StringIO())) as live:
+        live.on_change(replace(study(trial(0, recall=0.1), trial(1, recall=0.2), best=[1]), stopped="2 trials"))
+    assert root.getvalue() == ""
+
+
+def test_a_trial_that_was_interrupted_is_told_when_it_ends(root):
+    """Until another process goes on with it, it has not failed, and its end is news."""
+    dead = trial(1, "failed", error=INTERRUPTED)
+    with LiveStudy(3, None, Console(file=io.StringIO())) as live:
+        live.on_change(study(trial(0, "running"), dead))
+        live.on_change(study(trial(0, recall=0.1), dead, best=[0]))
+        live.on_change(study(trial(0, recall=0.1), trial(1, recall=0.2), best=[1]))
+    assert [text[:16] for text in root.getvalue().splitlines()] == ["trial 0 complete", "trial 1 complete"]
 
 
 def test_lines_of_a_trial_stay_off_the_screen_and_warnings_do_not(root):

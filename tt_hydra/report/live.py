@@ -69,10 +69,13 @@ class LiveStudy:
         """Takes in that a trial has begun or ended."""
         first = self._record is None
         self._record, self._seen = record, time.monotonic()
-        ended = [trial for trial in record.trials if trial.state != "running" and trial.number not in self._told]
+        finished = [trial for trial in record.trials if trial.state != "running" and not trial.interrupted]
+        ended = [trial for trial in finished if trial.number not in self._told]
         self._told |= {trial.number for trial in ended}
         if self._console.is_terminal:
             self._live.refresh()
+            return
+        if first and record.stopped:
             return
         if first and len(ended) > 1:
             logger.info("going on after %d trials: %s", len(ended), counted(record))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tt_hydra.contracts import OperatingPoint  # which loads torch
 
 State = Literal["running", "complete", "pruned", "failed"]
+INTERRUPTED = "interrupted; the same command goes on with it"
+"""Error of a trial whose process died."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +57,11 @@ class TrialRecord:
     error: str = ""
     folder: Path | None = None
     command: str = ""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it has no end yet, though no process is at work on it."""
+        return self.state == "failed" and self.error == INTERRUPTED
 
     @property
     def feasible(self) -> bool:

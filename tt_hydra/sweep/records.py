@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from tt_hydra.sweep.objective import Direction
-from tt_hydra.sweep.record import State, TrialRecord
+from tt_hydra.sweep.record import INTERRUPTED, State, TrialRecord
 
 if TYPE_CHECKING:
     from tt_hydra.contracts import OperatingPoint  # which loads torch
@@ -26,7 +26,6 @@ STATES: Mapping[TrialState, State] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-INTERRUPTED = "interrupted; the same command goes on with it"
 ReadPoints = Callable[[Path], Sequence["OperatingPoint"]]
 
 
