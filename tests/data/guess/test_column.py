@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 import pytest
 
@@ -17,6 +19,7 @@ from tt_hydra.data.guess.column import extremes, look, mean, share
         ([["a"], []], "list"),
         ([{"a": 1}], "other"),
         ([b"x"], "other"),
+        ([timedelta(seconds=3), None], "other"),
         ([None, None], "text"),
     ],
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 import pytest
 
@@ -64,7 +66,9 @@ def test_kinds(name, values, kind):
         ("released", ["2020-01-01", "2021-01-01"] * (ROWS // 2), "a time"),
         ("vector", [[0.1, 0.2]] * ROWS, "lists of numbers"),
         ("parts", [[str(row), f"x{row}"] for row in range(ROWS)], "hardly repeat"),
-        ("nested", [{"a": 1}] * ROWS, "which is no feature"),
+        ("nested", [{"a": 1}] * ROWS, "which is no feature: make columns of its parts"),
+        ("watched", [timedelta(seconds=row) for row in range(ROWS)], "which is no feature: make numbers of it"),
+        ("pauses", [[timedelta(seconds=row)] for row in range(ROWS)], "which is no feature"),
     ],
 )
 def test_what_is_left_out(name, values, why):

@@ -83,7 +83,7 @@ def look(series: pl.Series) -> Column:
     kind = series.dtype
     if isinstance(kind, (pl.List, pl.Array)):
         return Column(series, "list", int((series.list.len().fill_null(0) > 0).sum()) if isinstance(kind, pl.List) else series.count(), 0)
-    if kind.is_nested() or kind in (pl.Binary, pl.Object):
+    if kind.is_nested() or kind in (pl.Binary, pl.Object, pl.Duration):
         return Column(series, "other", series.count(), 0)
     values = strings(series)
     known, distinct = values.count(), values.drop_nulls().n_unique()

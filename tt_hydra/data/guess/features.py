@@ -86,7 +86,7 @@ def _useless(column: Column, totals: bool) -> Left | None:
     if column.known == 0:
         return Left("no row has a value")
     if column.shape == "other":
-        return Left(f"holds {column.series.dtype}, which is no feature: make columns of its parts")
+        return _unread(column.series.dtype)
     if column.distinct == 1 and column.known == column.rows:
         return Left("has the same value in every row")
     if totals and column.shape in ("number", "bool") and says(column.name, TOTALS):
@@ -97,10 +97,15 @@ def _useless(column: Column, totals: bool) -> Left | None:
     return None
 
 
+def _unread(kind: pl.DataType) -> Left:
+    remedy = "make numbers of it, such as seconds" if kind == pl.Duration else "make columns of its parts"
+    return Left(f"holds {kind}, which is no feature: {remedy}")
+
+
 def _list(column: Column) -> Feature | Left:
     inner = column.series.dtype.inner if isinstance(column.series.dtype, (pl.List, pl.Array)) else pl.Null()
-    if inner.is_nested() or inner == pl.Binary:
-        return Left(f"holds {column.series.dtype}, which is no feature: make columns of its parts")
+    if inner.is_nested() or inner in (pl.Binary, pl.Duration):
+        return _unread(column.series.dtype)
     if inner.is_float():
         return Left("lists of numbers, perhaps vectors; data=vectors takes ready-made ones")
     flat = column.series.explode().cast(pl.String).drop_nulls()
