@@ -93,6 +93,20 @@ def test_planted_faults_are_alarms(settings, tmp_path):
     assert raised == {"recall@10", "drift of queries", "drift of scores", "p99 of total"}
 
 
+def test_queries_that_come_again_are_judged_once(settings, tmp_path):
+    """Five that were asked 300 times say nothing of what is asked, nor do their scores: a running service says so, too."""
+    random, folder = np.random.default_rng(0), tmp_path / "outputs" / REGISTRY / "traffic"
+    writer = TrafficWriter(folder, TrafficLimits())
+    vectors = random.standard_normal((5 + 40, DIM)).astype(np.float32)
+    for vector in [*vectors[:5]] * 300 + [*vectors[5:]]:
+        writer.add(Row(time=time.time(), version=1, vector=vector, ids=["a"], scores=[vector[0] + 3]))
+    writer.write()
+    checks = {check.name: check for check in monitor(settings()).checks}
+    for kind in ("queries", "scores"):
+        found = checks[f"drift of {kind}"]
+        assert (found.state, found.text) == ("too little", "45 different ones were seen, 60 are needed")
+
+
 def test_too_little_traffic(settings, tmp_path):
     with pytest.raises(DataError, match="holds no query of this version"):
         monitor(settings())

@@ -16,7 +16,7 @@ from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.files import write_json
 from tt_hydra.artifact.registry import REGISTRY, TRAFFIC, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
-from tt_hydra.contracts import Estimate, FloatArray, Reference
+from tt_hydra.contracts import Estimate, FloatArray, IntArray, Reference
 from tt_hydra.errors import ConfigError, DataError
 from tt_hydra.monitor.calibration import RESAMPLES, Values, Verdict
 from tt_hydra.monitor.drift import EmbeddingDrift, ScoreDrift, window_size
@@ -171,9 +171,9 @@ def _drift(reference: Reference | None, rows: pl.DataFrame, settings: MonitorCom
     best = asked["scores"].list.first().to_numpy().astype(np.float32)
     known = reference.scores[:, 0] if reference.scores.size else np.empty(0, np.float32)
     judged: dict[str, tuple[type[EmbeddingDrift | ScoreDrift], FloatArray, FloatArray]] = {
-        "queries": (EmbeddingDrift, reference.queries, _distinct(queries)),
-        "items": (EmbeddingDrift, reference.items, _distinct(items)),
-        "scores": (ScoreDrift, known[np.isfinite(known)], best),
+        "queries": (EmbeddingDrift, reference.queries, queries[_first(queries)]),
+        "items": (EmbeddingDrift, reference.items, items[_first(items)]),
+        "scores": (ScoreDrift, known[np.isfinite(known)], best[_first(vectors_of(asked))]),
     }
     for kind, (detector, norm, window) in judged.items():
         size = window_size(len(norm), settings.window)
@@ -189,10 +189,10 @@ def _ratios(judged: Verdict | str) -> dict[str, float]:
     return judged.ratios if isinstance(judged, Verdict) else {}
 
 
-def _distinct(vectors: FloatArray) -> FloatArray:
-    """Each vector once, in the order in which they came first."""
+def _first(vectors: FloatArray) -> IntArray:
+    """Places at which a vector came first: whoever asks the same again adds nothing to what is judged."""
     _, first = np.unique(np.round(vectors, 4), axis=0, return_index=True) if len(vectors) else (None, np.empty(0, np.int64))
-    return vectors[np.sort(first)]
+    return np.sort(first)
 
 
 def _drift_check(kind: str, judged: Verdict | str) -> MonitorCheck:
