@@ -25,7 +25,7 @@ from tt_hydra.config.arguments import quote
 from tt_hydra.config.environment import environment
 from tt_hydra.config.overlay import overlay
 from tt_hydra.config.problems import refuse
-from tt_hydra.errors import TTHydraError
+from tt_hydra.errors import GateError, TTHydraError
 from tt_hydra.process import WORKER, Helpers
 from tt_hydra.searches import Search, search_of
 
@@ -87,6 +87,7 @@ class _Session:
         self._settings = replace(search.settings, name=str(config.sweep.name))  # the same date as that of the folder
         self._folder = Path(config.hydra.sweep.dir).absolute()
         self._outputs = Path(config.runtime.outputs).absolute()
+        self._allowed = tuple(config.runtime.allow_targets)
         self._helps = WORKER in os.environ
         n_trials = config.hydra.sweeper.n_trials
         own_folders = [str(source.path) for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
@@ -225,11 +226,28 @@ class _Session:
         self._launch(words, best.number, BEST)
 
     def _publish(self) -> None:
+        """Makes the winner's bundle the current version unless the gate refuses it, which ends no study."""
         from tt_hydra.artifact.bundle import Bundle  # noqa: PLC0415
         from tt_hydra.artifact.registry import REGISTRY, Registry  # noqa: PLC0415
+        from tt_hydra.pipeline.publish import Gate, ensure  # noqa: PLC0415
 
-        version = Registry(self._outputs / REGISTRY).publish(Bundle.load(self._folder / BEST / "bundle"))
-        logger.info("bundle=current is now version %d of %s", version.number, self._outputs / REGISTRY)
+        registry = Registry(self._outputs / REGISTRY)
+        folder = self._folder / BEST / "bundle"
+        try:
+            version = ensure(registry, Bundle.load(folder), Gate(), allow=self._allowed, command=self._publishing(folder))
+        except GateError as refusal:
+            logger.warning("%s", refusal)
+            return
+        logger.info("bundle=current is now version %d of %s", version.number, registry.folder)
+
+    def _publishing(self, bundle: Path) -> str:
+        """The command line that publishes a bundle where this study would."""
+        words = [f"publish={bundle}"]
+        if self._outputs != Path(os.environ.get("TT_HYDRA_OUTPUTS", "outputs")).absolute():
+            words.append(f"outputs={quote(str(self._outputs))}")
+        if self._allowed:
+            words.append(f"allow_targets=[{','.join(self._allowed)}]")
+        return shlex.join(["python", "-m", "tt_hydra", "versions", *words])
 
 
 def _points(folder: Path) -> list[OperatingPoint]:

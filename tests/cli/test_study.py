@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import optuna
 import pytest
 from toy_table import write_table
 
 import tt_hydra.pipeline.run
+from tt_hydra.artifact.registry import Registry
+from tt_hydra.artifact.write import write_bundle
 from tt_hydra.config.compose import compose, make_loader
 from tt_hydra.contracts import Watch
 from tt_hydra.errors import DataError
+from tt_hydra.index.build import build_index
+from tt_hydra.index.flat import Flat
+from tt_hydra.quantization.binary import Binary
 from tt_hydra.sweep.storage import open_storage
 
 SEARCHED = ("--multirun", "temperature.start=tag(log,interval(0.02,1))", "sweep.sampler=random", "sweep.name=mine")
@@ -78,6 +86,35 @@ def test_the_winner_is_an_experiment(line, runs, tmp_path):
     for name in ("tower", "temperature", "index", "quantization", "loss", "train", "evaluate", "embedding_dim", "data", "optimizer"):
         assert getattr(again, name) == getattr(final, name), name
     assert (folder / "best.yaml").read_text() == (folder / "experiment" / "best.yaml").read_text()
+
+
+def test_the_winner_passes_the_gate_or_is_not_published(line, runs, parts, monkeypatch, capsys, tmp_path):
+    """The winner's index finds less than that of the current version; whoever wants it all the same is told how."""
+    (tmp_path / "index").mkdir()
+    build_index(Flat(), Binary(refine=0), np.load(parts.item_vectors), "cosine").save(tmp_path / "index")
+    weak = write_bundle(tmp_path / "weak", replace(parts, index=tmp_path / "index")).folder
+    registry = Registry(tmp_path / "outputs" / "registry")
+    registry.publish(write_bundle(tmp_path / "current", parts))
+    whole = tt_hydra.pipeline.run.run
+
+    def run(settings, command="", changed=None, watch=None):
+        if settings.runtime.bundle:
+            shutil.copytree(weak, settings.runtime.run_dir / "bundle")
+        return whole(settings, command, changed, watch)
+
+    monkeypatch.setattr(tt_hydra.pipeline.run, "run", run)
+    monkeypatch.setattr("tt_hydra.pipeline.contest.CALLS", 5)
+    study = [*SEARCHED, "hydra.sweeper.n_trials=1", "sweep.publish=true"]
+    assert line(*study) == 0
+    told = capsys.readouterr()
+    assert registry.current == 1
+    assert "is not published: its " in told.err + told.out
+    assert str(tmp_path / "outputs" / "sweep" / "mine" / "best.yaml") in told.out
+    command = next(text for text in (told.err + told.out).splitlines() if "force=true" in text).partition("keys of: ")[2]
+    assert line(*shlex.split(command)[3:], "force=true") == 0
+    assert registry.current == 2
+    assert line(*study) == 0, "what is current already is not held against itself"
+    assert [version.number for version in registry.versions()] == [1, 2]
 
 
 def test_the_same_command_goes_on_and_ends_at_once_where_all_is_done(line, runs, tmp_path):
