@@ -29,7 +29,23 @@ def test_what_makes_it_due(health: Health, recall_low: float | None, told: str |
     assert reason == told if told is None else told in str(reason)
 
 
-@pytest.mark.parametrize(("key", "value"), [("dead_share", 1.5), ("recall", -0.1), ("delta_rows", 0), ("imbalance", 0.5)])
+@pytest.mark.parametrize(
+    ("built", "low", "told"),
+    [
+        (None, 0.89, "below 0.9"),
+        (0.99, 0.89, "below 0.9"),
+        (0.99, 0.91, None),
+        (0.87, 0.83, None),
+        (0.87, 0.81, "below 0.82"),
+        (0.92, 0.88, None),
+    ],
+)
+def test_an_index_that_never_had_the_recall_is_held_against_its_own(built: float | None, low: float, told: str | None) -> None:
+    reason = due(Health(alive=1000, base=1000, delta=1, dead=0), BOUNDS, low, built)
+    assert reason == told if told is None else told in str(reason)
+
+
+@pytest.mark.parametrize(("key", "value"), [("keep", 0), ("dead_share", 1.5), ("recall", -0.1), ("delta_rows", 0), ("imbalance", 0.5)])
 def test_bounds_are_checked(key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"compaction.{key}={value}"):
         Compaction(**{key: value})

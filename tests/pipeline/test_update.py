@@ -4,6 +4,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,17 @@ from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import ChangeLog
 from tt_hydra.artifact.registry import Registry
 from tt_hydra.artifact.write import Parts, write_bundle
+from tt_hydra.contracts import Health
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import BundleError, ConfigError, DataError
+from tt_hydra.index.build import build_index
 from tt_hydra.index.compaction import Compaction
+from tt_hydra.index.faiss_index import FaissIndex
+from tt_hydra.index.ivf import Ivf
 from tt_hydra.pipeline.publish import Gate
+from tt_hydra.pipeline.serve import ServeSettings, _upkeep
 from tt_hydra.pipeline.update import Updated, UpdateSettings, update
+from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.serve.engine import Engine
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.retriever import Retriever
@@ -94,6 +101,40 @@ def test_a_bound_that_is_passed_builds_the_catalogue_anew(tmp_path: Path, regist
         updated(tmp_path, **files(tmp_path, [NEW], ["nobody"]), compaction=bounds).reason
         == "2% of the rows are beside the index, more than 2%"
     )
+
+
+def test_lists_that_have_become_uneven_make_it_due_as_in_a_server(tmp_path: Path, parts: Parts) -> None:
+    (tmp_path / "index").mkdir()
+    build_index(Ivf(nlist=4, nprobe=4), NoQuantization(), np.load(parts.item_vectors), parts.metric).save(tmp_path / "index")
+    registry = Registry(tmp_path / "outputs" / "registry")
+    bundle = Bundle.load(registry.publish(write_bundle(tmp_path / "bundle", replace(parts, index=tmp_path / "index"))).folder)
+    index = bundle.load_index()
+    assert isinstance(index, FaissIndex)
+    assert index.lists is not None
+    ids, of_row = bundle.item_ids, index.lists[0]
+    emptied = [identifier for identifier, number in zip(ids, of_row, strict=True) if number in (0, 1)]
+    engine = Engine(registry, ServeOptions(runtime="torch"))
+    even = engine.served.state.snapshot.health.imbalance
+    engine.delete(emptied)
+    uneven = engine.served.state.snapshot.health.imbalance
+    engine.close()
+    assert even is not None
+    assert uneven is not None
+    assert uneven > even
+    bounds = {"dead_share": 1.0, "delta_share": 1.0, "least_rows": 1}
+    again = files(tmp_path, [AGAIN | {"id": next(each for each in ids if each not in emptied)}], ["nobody"])
+    assert updated(tmp_path, **again, compaction=Compaction(imbalance=2 * uneven, **bounds)).reason is None
+    done = updated(tmp_path, **again, compaction=Compaction(imbalance=(even + uneven) / 2, **bounds))
+    assert done.reason is not None
+    assert "the imbalance of the index's lists is" in done.reason
+
+
+def test_versions_beyond_those_to_keep_go_when_the_catalogue_is_built_anew(tmp_path: Path, registry: Registry) -> None:
+    for number in range(3):
+        updated(tmp_path, **files(tmp_path, [NEW | {"year": 1990 + number}], ["nobody"]), compact=True, compaction=Compaction(keep=None))
+    assert [each.number for each in registry.versions()] == [1, 2, 3, 4]
+    updated(tmp_path, **files(tmp_path, [NEW], ["nobody"]), compact=True, compaction=Compaction(keep=1))
+    assert [each.number for each in registry.versions()] == [4, 5], "the current one and the one before it"
 
 
 def test_a_bundle_that_is_not_there_is_published_first(tmp_path: Path, parts: Parts) -> None:
@@ -188,3 +229,18 @@ def test_the_command_says_what_it_did(
     assert bundle.items("id")["id"].to_list()[-2:] == ["new", "i3"]
     assert cli.status(["update", f"outputs={tmp_path / 'outputs'}"]) == 2
     assert "needs something to do" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("measured", "due_at"), [({}, 0.89), ({"valid/ann/recall@10": 0.87}, 0.81), ({"test/ann/recall@10": 0.99}, 0.89)])
+def test_a_service_holds_live_recall_against_what_the_version_had(
+    tmp_path: Path, parts: Parts, measured: dict[str, float], due_at: float
+) -> None:
+    registry = Registry(tmp_path / "outputs" / "registry")
+    registry.publish(write_bundle(tmp_path / "bundle", replace(parts, measured=measured)))
+    watch: Any = SimpleNamespace(recall_low=due_at)
+    upkeep = _upkeep(registry, ServeSettings(outputs=tmp_path / "outputs"), watch)
+    assert upkeep is not None
+    health = Health(alive=40, base=40, delta=1, dead=1)
+    assert "live recall" in str(upkeep.due(health))
+    watch.recall_low = due_at + 0.02
+    assert upkeep.due(health) is None

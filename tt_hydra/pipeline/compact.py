@@ -27,7 +27,9 @@ def refuse_bridge(version: Version) -> None:
         )
 
 
-def compact(registry: Registry, gate: Gate | None = None, *, force: bool = False, allow: Sequence[str] = ()) -> Version:
+def compact(
+    registry: Registry, gate: Gate | None = None, *, force: bool = False, allow: Sequence[str] = (), keep: int | None = None
+) -> Version:
     """Builds the current version anew with all changes, and makes it current if it passes the gate.
 
     Towers, index and search parameters stay; vectors of unchanged items are used again. A kill at any moment leaves the version that
@@ -38,6 +40,7 @@ def compact(registry: Registry, gate: Gate | None = None, *, force: bool = False
         gate: what is allowed; None for the defaults.
         force: let everything through.
         allow: module prefixes of components of one's own that the bundle may use.
+        keep: versions that stay, the newest, and the current and the previous one; None for all.
 
     Returns:
         The new version, or the current one where there is no change that it does not contain.
@@ -62,4 +65,6 @@ def compact(registry: Registry, gate: Gate | None = None, *, force: bool = False
         bundle = build(folder / "bundle", running.retriever, now, purpose, allow)
         compacted = publish(registry, bundle, gate or Gate(), instead_of=number, force=force, allow=allow)
     logger.info("version %d contains the changes through %d, %d items", compacted.number, now.through, len(now.raw))
+    if keep is not None and (removed := registry.retain(keep)):
+        logger.info("versions that are no longer kept: %s", ", ".join(map(str, removed)))
     return compacted

@@ -22,6 +22,8 @@ from tt_hydra.serve.settings import ServeOptions
 
 PACKAGES = ("fastapi", "orjson", "prometheus_client", "uvicorn")
 CURRENT = "current"
+BUILT_RECALL = ("test/ann/recall@10", "valid/ann/recall@10")
+"""Figures of a bundle; the first that it has counts."""
 
 if TYPE_CHECKING:
     from tt_hydra.monitor.live import LiveMonitor
@@ -86,10 +88,16 @@ def _upkeep(registry: Registry, settings: ServeSettings, watch: LiveMonitor) -> 
     if not settings.serve.upkeep_s:
         return None
     return Upkeep(
-        due=lambda health: due(health, settings.compaction, watch.recall_low),
-        compact=lambda: compact(registry, settings.gate, allow=settings.allow_targets),
+        due=lambda health: due(health, settings.compaction, watch.recall_low, _recall_built(registry)),
+        compact=lambda: compact(registry, settings.gate, allow=settings.allow_targets, keep=settings.compaction.keep),
         every_s=settings.serve.upkeep_s,
     )
+
+
+def _recall_built(registry: Registry) -> float | None:
+    """Recall@10 of the current version's index against exact search, as it was measured when it was built."""
+    measured = registry.running("publish a bundle first").manifest.measured
+    return next((measured[name] for name in BUILT_RECALL if name in measured), None)
 
 
 def _require_packages() -> None:

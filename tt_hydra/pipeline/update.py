@@ -18,6 +18,7 @@ from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.contracts import Health
 from tt_hydra.errors import ConfigError
 from tt_hydra.index.compaction import Compaction, due
+from tt_hydra.index.live import Base
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.publish import Gate, ensure, missing
 from tt_hydra.pipeline.upgrade import upgrade
@@ -119,7 +120,8 @@ def update(settings: UpdateSettings) -> Updated:
         version = upgrade(registry, model, settings.gate, bridge=settings.bridge, force=settings.force, allow=allow)
         done = replace(done, version=version, reason=f"the catalogue as it is now, embedded by {settings.model}")
     elif (reason := _due(registry, version, settings)) is not None:
-        done = replace(done, version=compact(registry, settings.gate, force=settings.force, allow=allow), reason=reason)
+        version = compact(registry, settings.gate, force=settings.force, allow=allow, keep=settings.compaction.keep)
+        done = replace(done, version=version, reason=reason)
     return replace(done, sequence=registry.log.last)
 
 
@@ -159,8 +161,18 @@ def _due(registry: Registry, version: Version, settings: UpdateSettings) -> str 
         return "asked for"
     if BRIDGE in version.manifest.conditions:
         return None
-    _, health = standing(Bundle(version.folder, version.manifest), missing(registry, version))
-    return due(health, settings.compaction)
+    bundle, changes, bounds = Bundle(version.folder, version.manifest), missing(registry, version), settings.compaction
+    _, health = standing(bundle, changes)
+    if health.dead + health.delta >= max(1, bounds.least_rows):
+        health = replace(health, imbalance=_imbalance(bundle, changes))
+    return due(health, bounds)
+
+
+def _imbalance(bundle: Bundle, changes: Sequence[Change]) -> float | None:
+    """Of the lists of a version's index after changes, as a server measures it; None where it has none."""
+    gone = {identifier for change in changes for identifier in (*change.deleted, *(str(item[ID]) for item in change.items))}
+    alive = ~bundle.items(ID)[ID].cast(pl.String).is_in(list(gone))
+    return Base(bundle.load_index(), bundle.item_vectors).imbalance(alive.to_numpy())
 
 
 def standing(bundle: Bundle, changes: Sequence[Change]) -> tuple[set[str], Health]:
