@@ -199,7 +199,7 @@ def test_percentiles_and_histograms(watch, clock):
 def test_quiet_traffic_stays_quiet_and_drift_is_raised(watch, clock):
     monitor = watch()
     clock.now += 61
-    monitor.searched(request(vectors(10, 200), unknown=1, values=200))
+    monitor.searched(request(vectors(10, 200), unknown=[1] + [0] * 199, values=[1] * 200))
     monitor.written(vectors(11, 100), CATALOGUE.health)
     assert monitor.settle(60)
     quiet = monitor.state()
@@ -207,7 +207,7 @@ def test_quiet_traffic_stays_quiet_and_drift_is_raised(watch, clock):
     assert quiet["unknown"]["share"] == 0.005
     assert quiet["alarms"] == []
     clock.now += 61
-    monitor.searched(request(vectors(12, 200) * 0.2 + 1, unknown=40, values=200))
+    monitor.searched(request(vectors(12, 200) * 0.2 + 1, unknown=[1] * 40 + [0] * 160, values=[1] * 200))
     monitor.written(vectors(13, 100) + 1, CATALOGUE.health)
     assert monitor.settle(60)
     drifted = monitor.state()
@@ -265,7 +265,7 @@ def test_traffic_is_written_in_files_that_roll(clock, tmp_path):
     assert monitor.settle()  # another version has what was collected written: nothing so far
     for number in range(4):
         clock.now += 1
-        monitor.searched(request(vectors(number, 10), unknown=1, values=3))
+        monitor.searched(request(vectors(number, 10), unknown=[1] + [0] * 9, values=range(10)))
         monitor.settle()
         monitor.settle()
     monitor.written(vectors(20, 2), CATALOGUE.health)
@@ -277,6 +277,7 @@ def test_traffic_is_written_in_files_that_roll(clock, tmp_path):
     assert queries["hits"].to_list() == [10] * 10
     assert np.array(queries["vector"].to_list(), np.float32) == pytest.approx(vectors(3, 10))
     assert (queries["total"][0], queries["queries"][0]) == (0.004, 10)
+    assert (queries["own_unknown"].to_list(), queries["own_values"].to_list()) == ([1] + [0] * 9, list(range(10)))
     assert read_traffic(tmp_path, since=clock.now + 1).is_empty()
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from commands import CommandLine
 from pages import CHROMIUM, Page, in_browser
@@ -17,7 +18,7 @@ from tt_hydra.artifact.registry import REGISTRY, Registry
 from tt_hydra.contracts import Reference
 from tt_hydra.errors import DataError
 from tt_hydra.monitor.settings import AlarmLimits, TrafficLimits
-from tt_hydra.monitor.traffic import ITEM, Row, TrafficWriter
+from tt_hydra.monitor.traffic import ITEM, OLDER, Row, TrafficWriter
 from tt_hydra.pipeline.monitor import MonitorCommandSettings, monitor, quantile
 
 DIM = 16
@@ -29,7 +30,8 @@ def write_traffic(folder, *, hits=10, shift=0.0, rows=300, version=1, seed=0):
     for number in range(rows):
         vector = (random.standard_normal(DIM) + shift).astype(np.float32)
         seconds = {"tower": 0.001, "search": 0.002, "merge": 0.0005, "total": (number + 1) / 1000}
-        more = {"hits": hits, "wanted": 10, "unknown": int(number < 3), "values": 1, "ids": ["a", f"{number % 4}"], "scores": [vector[0]]}
+        more = {"hits": hits, "wanted": 10, "ids": ["a", f"{number % 4}"], "scores": [vector[0]]}
+        more |= {"own_unknown": int(number < 3), "own_values": 1}
         writer.add(Row(time=time.time() - number, version=version, vector=vector, **seconds, **more))
     writer.add(Row(kind=ITEM, time=time.time(), version=version, vector=vector))
     writer.write()
@@ -91,6 +93,21 @@ def test_planted_faults_are_alarms(settings, tmp_path):
     found = monitor(settings(traffic=str(tmp_path / "elsewhere"), alarm=AlarmLimits(p99_ms=20)))
     raised = {name for name, state in states(found).items() if state == "alarm"}
     assert raised == {"recall@10", "drift of queries", "drift of scores", "p99 of total"}
+
+
+def test_traffic_of_an_older_version_is_read(settings, tmp_path):
+    """Its rows tell the unknown values of whole requests, so that one of 60 queries was counted 60 times."""
+    folder = tmp_path / "outputs" / REGISTRY / "traffic"
+    write_traffic(folder)
+    (path,) = folder.iterdir()
+    older = pl.read_parquet(path).rename({"own_unknown": "unknown", "own_values": "values"})
+    pooled = [pl.lit(number, pl.Int64).alias(name) for name, number in (("unknown", 3), ("values", 60), ("queries", 60))]
+    older.with_columns(pooled).select(*OLDER).write_parquet(path)
+    checks = {check.name: check for check in monitor(settings()).checks}
+    assert (checks["unknown values"].seen, checks["unknown values"].value) == (300, 0.05)
+    write_traffic(folder, seed=1)
+    checks = {check.name: check for check in monitor(settings()).checks}
+    assert (checks["unknown values"].seen, checks["unknown values"].value) == (600, 18 / 600)
 
 
 def test_queries_that_come_again_are_judged_once(settings, tmp_path):

@@ -339,8 +339,8 @@ def test_an_observer_hears_of_searches_writes_and_versions(registry: Registry) -
     assert observed.result.rows.shape == (2, 5), "what the index gave, before i1 was left out"
     assert observed.ids == ids(answer)
     known = engine.served.retriever.bundle.queries.row(1, named=True)
-    assert observed.unknown == 2, "job z and item none"
-    assert observed.values == 3 + 2 + len(known["history"]) + (known["device"] is not None) - (known["job"] is None)
+    assert observed.unknown == [2, 0], "job z and item none"
+    assert observed.values == [3, 2 + len(known["history"]) + (known["device"] is not None) - (known["job"] is None)]
     assert set(observed.seconds) == {"tower", "search", "merge", "total"}
     engine.search([Query(query_id="1")], exact=True)
     assert [each.as_served for each in watching.seen] == [True, False]

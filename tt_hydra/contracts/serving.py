@@ -80,8 +80,8 @@ class Observed:
         allowed: rows that the request allowed, None for all.
         exact: whether it was compared with every item instead of asking the index.
         seconds: time of each phase: ``tower``, ``search``, ``merge`` (ids, fields, JSON) and ``total``.
-        unknown: values of the request that the featurizer does not know (words of a closed set, items of a history).
-        values: values of the request that could have been unknown.
+        unknown: of each query, how many of its values the featurizer does not know (words of a closed set, items of a history).
+        values: of each query, how many of its values could have been unknown; both are empty where nobody counted.
     """
 
     version: int
@@ -93,8 +93,8 @@ class Observed:
     allowed: BoolArray | None = None
     exact: bool = False
     seconds: Mapping[str, float]
-    unknown: int = 0
-    values: int = 0
+    unknown: Sequence[int] = ()
+    values: Sequence[int] = ()
 
     @property
     def as_served(self) -> bool:

@@ -61,8 +61,8 @@ def picked(request: Observed, before: int, every: int, now: float) -> Iterator[S
             search=seconds.get("search"),
             merge=seconds.get("merge"),
             total=seconds.get("total"),
-            unknown=request.unknown,
-            values=request.values,
+            own_unknown=request.unknown[place] if request.unknown else 0,
+            own_values=request.values[place] if request.values else 0,
             queries=len(request.vectors),
         )
         found = SearchResult(request.result.scores[part], request.result.rows[part])

@@ -42,8 +42,8 @@ class Row:
         scores: of the first results.
         filtered: whether the request allowed only some items, or was not searched as the version says.
         tower: seconds of the request in the query tower, None where it was not needed; so ``search``, ``merge`` and ``total``.
-        unknown: values of the request that the model does not know.
-        values: values that could have been unknown.
+        own_unknown: values of the query that the model does not know.
+        own_values: values of it that could have been unknown.
         queries: of the request.
         hits: results that exact search finds, too; None where the query was not searched again.
         wanted: results that there are.
@@ -60,8 +60,8 @@ class Row:
     search: float | None = None
     merge: float | None = None
     total: float | None = None
-    unknown: int = 0
-    values: int = 0
+    own_unknown: float = 0
+    own_values: float = 0
     queries: int = 1
     hits: int | None = None
     wanted: int | None = None
@@ -79,13 +79,16 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "search": pl.Float64,
     "merge": pl.Float64,
     "total": pl.Float64,
-    "unknown": pl.Int64,
-    "values": pl.Int64,
+    "own_unknown": pl.Float64,
+    "own_values": pl.Float64,
     "queries": pl.Int64,
     "hits": pl.Int64,
     "wanted": pl.Int64,
 }
 """Columns of a file."""
+_OWN = "own_"
+OLDER = {name.removeprefix(_OWN): pl.Int64 if name.startswith(_OWN) else kind for name, kind in SCHEMA.items()}
+"""Columns of a file that an older version wrote: ``unknown`` and ``values`` are of the whole request."""
 
 
 class TrafficWriter:
@@ -151,12 +154,20 @@ def read_traffic(folder: Path, since: float = 0.0) -> pl.DataFrame:
     frames = [pl.DataFrame(schema=SCHEMA)]
     for path in sorted(folder.glob(FILES)):
         try:
-            frames.append(pl.read_parquet(path, schema=SCHEMA).filter(pl.col("time") >= since))
+            frames.append(_rows(path).filter(pl.col("time") >= since))
         except FileNotFoundError:
             continue  # it gave way meanwhile
         except (PolarsError, OSError) as error:
             raise DataError(f"{path} cannot be read as traffic: {error}. Remove it, or give traffic= another folder") from error
     return pl.concat(frames).sort("time", maintain_order=True)
+
+
+def _rows(path: Path) -> pl.DataFrame:
+    """The rows of a file; where an older version counted whole requests, a query has an equal share of its request's counts."""
+    if pl.read_parquet_schema(path).keys() != OLDER.keys():
+        return pl.read_parquet(path, schema=SCHEMA)
+    older = pl.read_parquet(path, schema=OLDER)
+    return older.with_columns((pl.col("unknown", "values") / pl.col("queries")).name.prefix(_OWN)).select(*SCHEMA)
 
 
 def vectors_of(rows: pl.DataFrame) -> FloatArray:

@@ -57,7 +57,7 @@ class Watched:
         if observed.allowed is None and observed.as_served and best.shape[1]:
             known = np.isfinite(best[:, 0])
             self.drift["scores"].add((key for key, fine in zip(keys, known, strict=True) if fine), best[known, 0])
-        self.unknown.add(observed.unknown, observed.values)
+        self.unknown.add(sum(observed.unknown), sum(observed.values))
         self.coverage.add((each for ids in observed.ids for each in ids), now)
         if self.health is None:
             self.health = observed.snapshot.health

@@ -206,7 +206,7 @@ def _drift_check(kind: str, judged: Verdict | str) -> MonitorCheck:
 def _unknown(reference: Reference | None, queries: pl.DataFrame, limits: AlarmLimits) -> Iterator[MonitorCheck]:
     if reference is None or not len(reference.queries):
         return
-    unknown, values = int(queries["unknown"].sum()), int(queries["values"].sum())
+    unknown, values = (round(queries[name].sum()) for name in ("own_unknown", "own_values"))
     bound = wilson(reference.unknown_share * len(reference.queries), len(reference.queries)).high
     name, seen = "unknown values", values
     if values < FEWEST_VALUES:

@@ -218,8 +218,8 @@ class Answerer:
             allowed=job.allowed,
             exact=ask.exact,
             seconds=answer.seconds,
-            unknown=sum(each.unknown for each in job.encoded if each is not None),
-            values=sum(each.values for each in job.encoded if each is not None),
+            unknown=[each.unknown for each in job.encoded if each is not None],
+            values=[each.values for each in job.encoded if each is not None],
         )
         return answer, observed
 
