@@ -17,6 +17,7 @@ from tt_hydra.index.auto import Auto
 from tt_hydra.index.budget import Budget
 from tt_hydra.index.check import Quantization
 from tt_hydra.index.faiss_index import FaissIndex
+from tt_hydra.index.tune.abilities import buildable
 from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.dominance import on_front
 from tt_hydra.index.tune.effort import effort
@@ -93,6 +94,7 @@ def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder
     with quietly():
         relaxed = beyond(catalogue, job, room)
         candidates = propose(catalogue, job.auto, job.quantization, room)
+    relaxed, candidates = buildable(relaxed), buildable(candidates)
     if not candidates and not relaxed:
         raise _impossible(job, catalogue)
     logger.info("index=auto: %d candidates for %d items of %d dimensions", len(candidates), catalogue.size, catalogue.dim)
