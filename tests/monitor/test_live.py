@@ -258,6 +258,15 @@ def test_coverage_and_ages(watch, clock):
     assert (later["shown"], later["health"]["dead"]) == (0, 1)
 
 
+def test_a_fresh_index_does_not_make_the_model_young(watch, clock):
+    monitor = watch(with_reference=False, alarm=AlarmLimits(model_days=30))
+    monitor.serving(2, "2027-01-15T07:00:00+00:00", None, trained="2026-11-16T08:00:00+00:00")
+    found = monitor.state()
+    assert (found["age"]["index_s"], found["age"]["model_s"]) == (3600, 60 * 86_400)
+    assert [alarm["reason"] for alarm in found["alarms"]] == ["the model is 60.0 days old; 30 are allowed"]
+    assert 'tt_hydra_age_seconds{part="model"} 5.184e+06' in monitor.render().decode()
+
+
 def test_traffic_is_written_in_files_that_roll(clock, tmp_path):
     settings = MonitorSettings(every=1, waiting=5000, traffic=TrafficLimits(files=2, rows=10))
     monitor = LiveMonitor(settings, tmp_path, clock)

@@ -14,6 +14,7 @@ from pages import CHROMIUM, Page, in_browser
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change
+from tt_hydra.artifact.manifest import Manifest
 from tt_hydra.artifact.registry import REGISTRY, Registry
 from tt_hydra.contracts import Reference
 from tt_hydra.errors import DataError
@@ -86,6 +87,15 @@ def test_coverage_is_of_the_catalogue_as_it_is(settings, tmp_path):
     registry.log.append([Change(deleted=ids[:38])])
     coverage = [check for check in monitor(settings()).checks if check.name == "coverage"]
     assert [(each.value, each.text) for each in coverage] == [(1, "5 items in the sample, of 4")]
+
+
+def test_a_fresh_index_does_not_make_the_model_young(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(Manifest, "trained_at", "2020-01-01T00:00:00+00:00")
+    write_traffic(tmp_path / "outputs" / REGISTRY / "traffic")
+    checks = {check.name: check for check in monitor(settings(alarm=AlarmLimits(model_days=30))).checks}
+    model, index = checks["age of the model"], checks["age of the index"]
+    assert (model.state, model.text, index.state) == ("alarm", "made 2020-01-01T00:00:00+00:00", "fine")
+    assert (index.value < 1, model.value > 30) == (True, True)
 
 
 def test_planted_faults_are_alarms(settings, tmp_path):

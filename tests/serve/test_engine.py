@@ -311,12 +311,14 @@ class Watching:
     """An observer that keeps what it is told."""
 
     versions: list[int] = field(default_factory=list)
+    ages: list[tuple[str, str | None]] = field(default_factory=list)
     seen: list[Observed] = field(default_factory=list)
     health: list[Health] = field(default_factory=list)
     closed: bool = False
 
-    def serving(self, version: int, created: str, reference: Reference | None) -> None:
+    def serving(self, version: int, created: str, reference: Reference | None, *, trained: str | None = None) -> None:
         self.versions.append(version)
+        self.ages.append((created, trained))
 
     def searched(self, observed: Observed) -> None:
         self.seen.append(observed)
@@ -350,6 +352,8 @@ def test_an_observer_hears_of_searches_writes_and_versions(registry: Registry) -
     engine.activate(2)
     engine.close()
     assert (watching.versions, watching.closed) == ([1, 2], True)
+    manifests = [registry.version(number).manifest for number in (1, 2)]
+    assert watching.ages == [(each.created, each.trained_at) for each in manifests]
 
 
 def test_a_version_that_could_not_be_opened_is_tried_again_later(

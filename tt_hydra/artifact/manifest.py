@@ -15,6 +15,7 @@ from tt_hydra.errors import BundleError
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+TRAINED = "trained"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +25,7 @@ class Manifest:
     Attributes:
         format: version of the layout of a bundle.
         created: ISO time with zone.
+        trained: when the first bundle of the model was made, where that was an earlier one; None, and not in the file, otherwise.
         version: version of tt_hydra that wrote it.
         metric: similarity of the vectors; scores are this similarity, higher is better.
         dim: dimension of the vectors.
@@ -41,6 +43,7 @@ class Manifest:
 
     format: int = FORMAT
     created: str
+    trained: str | None = None
     version: str
     metric: Metric
     dim: int
@@ -61,14 +64,23 @@ class Manifest:
         return dict(self.index["search_params"])
 
     @property
+    def trained_at(self) -> str:
+        """ISO time from which on the model is as old as it is, however often its catalogue was built anew since."""
+        return self.trained or self.created
+
+    @property
     def fingerprint(self) -> str:
         """Of all that it says, and so of every file."""
-        return fingerprint(asdict(self))
+        return fingerprint(self._content())
 
     def save(self, folder: Path) -> None:
         """Writes ``manifest.json`` with a checksum over itself."""
-        content = asdict(self)
+        content = self._content()
         write_json(folder / MANIFEST, {**content, "checksum": fingerprint(content)})
+
+    def _content(self) -> dict[str, Any]:
+        """What the file holds besides its checksum."""
+        return {name: value for name, value in asdict(self).items() if name != TRAINED or value is not None}
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -91,7 +103,7 @@ class Manifest:
             raise BundleError(
                 f"{path} has format {known!r}; this version of tt_hydra reads format {FORMAT}: write the bundle again with it"
             )
-        if checksum != fingerprint(content) or content.keys() != {each.name for each in fields(cls)}:
+        if checksum != fingerprint(content) or {*content, TRAINED} != {each.name for each in fields(cls)}:
             raise BundleError(
                 f"{path} is damaged or was edited: its checksum does not match. Copy the bundle again, or run the pipeline again"
             )

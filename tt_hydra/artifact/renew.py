@@ -124,10 +124,11 @@ def signed(folder: Path, manifest: Manifest, conditions: Mapping[str, Any]) -> B
 
 
 def _signed(folder: Path, manifest: Manifest) -> Bundle:
-    """Writes the manifest with the checksums of what lies there now."""
+    """Writes the manifest with the checksums of what lies there now; the model stays as old as it is."""
     manifest = replace(
         manifest,
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        trained=manifest.trained_at,
         version=tt_hydra.__version__,
         files=listed(folder),
     )

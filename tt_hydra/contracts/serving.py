@@ -122,8 +122,15 @@ class Reference:
 class Observer(Protocol):
     """Watches a service. Its methods return at once and never raise: an answer does not wait for it."""
 
-    def serving(self, version: int, created: str, reference: Reference | None) -> None:
-        """Another version is served from now on; ``created`` is the ISO time of its making."""
+    def serving(self, version: int, created: str, reference: Reference | None, *, trained: str | None = None) -> None:
+        """Another version is served from now on.
+
+        Args:
+            version: its number.
+            created: ISO time of its making.
+            reference: what it looked like then.
+            trained: ISO time of its model's making, None where that is the same.
+        """
 
     def searched(self, observed: Observed) -> None:
         """A request was answered."""

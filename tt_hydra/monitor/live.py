@@ -74,9 +74,9 @@ class LiveMonitor:
         self._worker = threading.Thread(target=self._work, name="tt_hydra-monitor", daemon=True)
         self._worker.start()
 
-    def serving(self, version: int, created: str, reference: Reference | None) -> None:
+    def serving(self, version: int, created: str, reference: Reference | None, *, trained: str | None = None) -> None:
         """Another version is served: what is known of the last one is forgotten, counters and histograms go on."""
-        self._inbox.append(partial(self._serve, version, created, reference))
+        self._inbox.append(partial(self._serve, version, created, reference, trained))
 
     def searched(self, observed: Observed) -> None:
         """A request was answered."""
@@ -197,10 +197,10 @@ class LiveMonitor:
         for row in added(vectors, self._watched.version, now):
             self._record(row)
 
-    def _serve(self, version: int, created: str, reference: Reference | None) -> None:
+    def _serve(self, version: int, created: str, reference: Reference | None, trained: str | None) -> None:
         if self._traffic is not None:
             self._chores.offer(self._traffic.write)
-        self._watched = Watched(self.settings, version, created, reference, self._clock())
+        self._watched = Watched(self.settings, version, created, reference, self._clock(), trained=trained)
         self._latencies.forget()
         self._chores.offer(self._watched.calibrate)
 

@@ -36,7 +36,7 @@ def alert_rules(limits: AlarmLimits) -> dict[str, Any]:
         rules.append(_rule("Slow", expression, "5m", f"p99 of requests is above {limits.p99_ms:g} ms"))
     if limits.model_days is not None:
         expression = f'{name("age_seconds")}{{part="model"}} > {limits.model_days * DAY:g}'
-        rules.append(_rule("Stale", expression, "1h", f"the served version is older than {limits.model_days:g} days"))
+        rules.append(_rule("Stale", expression, "1h", f"the served model is older than {limits.model_days:g} days"))
     return {"groups": [{"name": "tt_hydra", "rules": rules}]}
 
 

@@ -15,7 +15,7 @@ class AlarmLimits:
         level: rate of false alarms of drift: share of checks of unchanged traffic that alarm, all kinds of drift together.
         recall: lower bound of recall@10 against exact search that must be kept.
         p99_ms: 99th percentile of a request's time that must be kept; null for none.
-        model_days: age of the served version that must not be exceeded; null for none.
+        model_days: age of the served model that must not be exceeded; null for none.
     """
 
     level: float = 0.01

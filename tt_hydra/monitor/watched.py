@@ -26,7 +26,16 @@ ALARMS = ("recall", "drift_queries", "drift_items", "drift_scores", "unknown", "
 class Watched:
     """One version: recall, drift, unknown values, coverage, ages. Not safe for threads: its owner locks."""
 
-    def __init__(self, settings: MonitorSettings, version: int, created: str | None, reference: Reference | None, now: float) -> None:
+    def __init__(
+        self,
+        settings: MonitorSettings,
+        version: int,
+        created: str | None,
+        reference: Reference | None,
+        now: float,
+        *,
+        trained: str | None = None,
+    ) -> None:
         self.settings, self.version, self.since = settings, version, now
         self.reference = reference
         self.level = settings.alarm.level / len(KINDS)
@@ -39,6 +48,7 @@ class Watched:
         queries = 0 if reference is None else len(reference.queries)
         self.unknown = UnknownWatch(reference.unknown_share if reference and queries else None, queries, self.level, seconds, now)
         self._created = None if created is None else moment(created)
+        self._trained = self._created if trained is None else moment(trained)
         self._first_write: float | None = None
 
     def calibrate(self) -> None:
@@ -71,9 +81,9 @@ class Watched:
             self._first_write = now
 
     def ages(self, now: float) -> dict[str, float | None]:
-        """Seconds since the version was made and since its first change; the index is as old as the version."""
-        age = None if self._created is None else now - self._created
-        return {"model_s": age, "index_s": age, "delta_s": None if self._first_write is None else now - self._first_write}
+        """Seconds since the model was trained, since the version was made with its index, and since its first change."""
+        moments = {"model_s": self._trained, "index_s": self._created, "delta_s": self._first_write}
+        return {name: None if when is None else now - when for name, when in moments.items()}
 
     def covered(self, now: float) -> tuple[int, float | None]:
         """Different items shown, and their share of those that can be found."""

@@ -103,7 +103,8 @@ def monitor(settings: MonitorCommandSettings, command: str = "") -> Monitored:
             *(_drift_check(kind, judged) for kind, judged in drift.items()),
             *_unknown(bundle.reference, queries, settings.alarm),
             *_coverage(queries, standing(bundle, changes)[1].alive),
-            _age(bundle.manifest.created, now, settings.alarm),
+            _age("model", bundle.manifest.trained_at, now, settings.alarm.model_days),
+            _age("index", bundle.manifest.created, now, None),
             *([] if published is None else [_changes(changes, now)]),
         ],
         drift={f"{kind}: {name}": ratio for kind, judged in drift.items() for name, ratio in _ratios(judged).items()},
@@ -231,13 +232,13 @@ def _coverage(queries: pl.DataFrame, items: int) -> Iterator[MonitorCheck]:
     yield MonitorCheck(name="coverage", value=share, seen=len(queries), text=f"{shown:,} items in the sample, of {items:,}")
 
 
-def _age(created: str, now: float, limits: AlarmLimits) -> MonitorCheck:
-    made = moment(created)
+def _age(part: str, created: str, now: float, limit: float | None) -> MonitorCheck:
+    name, made = f"age of the {part}", moment(created)
     if made is None:
-        return MonitorCheck(name="age of the version", state="too little", text=f"it was made at {created!r}")
+        return MonitorCheck(name=name, state="too little", text=f"it was made at {created!r}")
     days = (now - made) / DAY
-    state: State = "alarm" if limits.model_days is not None and days > limits.model_days else "fine"
-    return MonitorCheck(name="age of the version", state=state, value=days, limit=limits.model_days, unit="days", text=f"made {iso(made)}")
+    state: State = "alarm" if limit is not None and days > limit else "fine"
+    return MonitorCheck(name=name, state=state, value=days, limit=limit, unit="days", text=f"made {iso(made)}")
 
 
 def _changes(waiting: Sequence[Change], now: float) -> MonitorCheck:

@@ -252,5 +252,5 @@ class Engine:
 
     def _announce(self) -> None:
         if self.observer is not None:
-            version = self.served.version
-            self.observer.serving(version.number, version.manifest.created, self.served.retriever.bundle.reference)
+            version, reference = self.served.version, self.served.retriever.bundle.reference
+            self.observer.serving(version.number, version.manifest.created, reference, trained=version.manifest.trained_at)
