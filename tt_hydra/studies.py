@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -48,6 +49,8 @@ REPORT = "sweep.html"
 """The report of a study, in its folder."""
 BEST = "best"
 """Folder and overlay of the winner."""
+PLAIN = re.compile(r"[\w:/.-]+")
+"""Texts that Hydra reads back unquoted."""
 REPORTED_EVERY_SECONDS = 60.0
 """How often the report is written while the study runs; it always is at the end."""
 
@@ -90,7 +93,7 @@ class _Session:
         self._allowed = tuple(config.runtime.allow_targets)
         self._helps = WORKER in os.environ
         n_trials = config.hydra.sweeper.n_trials
-        own_folders = [str(source.path) for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
+        self._dirs, self._places = _own_options(config)
         self._driver = Driver(
             Plan(
                 settings=self._settings,
@@ -99,7 +102,7 @@ class _Session:
                 n_trials=N_TRIALS if n_trials is None and self._settings.minutes is None else n_trials,
                 seed=int(config.seed) if self._settings.seed is None else self._settings.seed,
                 shared=search.shared,
-                program=("python", "-m", "tt_hydra", *(f"--config-dir={folder}" for folder in own_folders)),
+                program=("python", "-m", "tt_hydra", *_looked_up(self._dirs, self._places)),
                 command=shlex.join(["python", "-m", "tt_hydra", *(word for word in sys.argv[1:] if word != "--config-name=run")]),
                 read_points=_points,
             )
@@ -193,7 +196,8 @@ class _Session:
         if best is None:
             return
         figures = ", ".join(f"{key} {value:.4g}" for key, value in best.values.items())
-        use = f"python -m tt_hydra --config-dir {self._folder} experiment={BEST}"
+        dirs = [*self._dirs, str(self._folder)]
+        use = shlex.join(["python", "-m", "tt_hydra", *_looked_up(dirs, self._places), f"experiment={BEST}"])
         content = overlay(
             self._loader, [*self._shared, *best.overrides], [f"Trial {best.number} of {record.name}: {figures}", f"Example: {use}"]
         )
@@ -248,6 +252,20 @@ class _Session:
         if self._allowed:
             words.append(f"allow_targets=[{','.join(self._allowed)}]")
         return shlex.join(["python", "-m", "tt_hydra", "versions", *words])
+
+
+def _own_options(config: DictConfig) -> tuple[list[str], list[str]]:
+    """Where options of the user's own are looked up: folders of ``--config-dir``, and what ``hydra.searchpath`` names."""
+    sources = [(str(source.provider), source) for source in config.hydra.runtime.config_sources]
+    dirs = [str(source.path) for provider, source in sources if provider == "command-line"]
+    return dirs, [f"{source.schema}://{source.path}" for provider, source in sources if provider == "hydra.searchpath in command-line"]
+
+
+def _looked_up(dirs: Sequence[str], places: Sequence[str]) -> list[str]:
+    """The words that have options looked up there: Hydra takes one ``--config-dir``, and ``hydra.searchpath`` for all others."""
+    words = [f"--config-dir={folder}" for folder in dirs[:1]]
+    more = [text if PLAIN.fullmatch(text) else quote(text) for text in (*(f"file://{folder}" for folder in dirs[1:]), *places)]
+    return [*words, *([f"hydra.searchpath=[{','.join(more)}]"] if more else [])]
 
 
 def _points(folder: Path) -> list[OperatingPoint]:

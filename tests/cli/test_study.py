@@ -88,6 +88,36 @@ def test_the_winner_is_an_experiment(line, runs, tmp_path):
     assert (folder / "best.yaml").read_text() == (folder / "experiment" / "best.yaml").read_text()
 
 
+def write_option(folder: Path) -> None:
+    """``index=wide`` in a folder of one's own."""
+    (folder / "index").mkdir(parents=True)
+    (folder / "index" / "wide.yaml").write_text("defaults: [hnsw, _self_]\nM: 48\n")
+
+
+def test_the_winner_and_its_trial_find_options_of_ones_own(line, runs, capsys, tmp_path):
+    """Hydra takes one folder of options, and the winner's lies in that of the sweep."""
+    own = tmp_path / "my own, (1)"
+    write_option(own)
+    assert line(f"--config-dir={own.name}", *SEARCHED, "index=wide", "hydra.sweeper.n_trials=1") == 0
+    final = runs[-1].settings
+    trial = next(text for text in capsys.readouterr().out.splitlines() if text.startswith("python -m tt_hydra"))
+    example = (tmp_path / "outputs" / "sweep" / "mine" / "best.yaml").read_text().partition("# Example: ")[2].splitlines()[0]
+    for command in (trial, example):
+        assert line(*shlex.split(command)[3:]) == 0
+        again = runs[-1].settings
+        assert (again.index, again.temperature, again.data) == (final.index, final.temperature, final.data)
+    assert final.index.M == 48
+
+
+def test_options_of_ones_own_may_lie_in_a_search_path(line, runs, capsys, tmp_path):
+    write_option(tmp_path / "own")
+    place = f"hydra.searchpath=[file://{tmp_path}/own]"
+    assert line(place, *SEARCHED, "index=wide", "hydra.sweeper.n_trials=1", "sweep.final=false") == 0
+    folder = tmp_path / "outputs" / "sweep" / "mine"
+    assert f"python -m tt_hydra {place} index=wide " in capsys.readouterr().out.replace("'", "")
+    assert f"--config-dir={folder} {place} experiment=best" in (folder / "best.yaml").read_text().replace("'", "")
+
+
 def test_the_winner_passes_the_gate_or_is_not_published(line, runs, parts, monkeypatch, capsys, tmp_path):
     """The winner's index finds less than that of the current version; whoever wants it all the same is told how."""
     (tmp_path / "index").mkdir()
