@@ -267,6 +267,17 @@ def test_a_fresh_index_does_not_make_the_model_young(watch, clock):
     assert 'tt_hydra_age_seconds{part="model"} 5.184e+06' in monitor.render().decode()
 
 
+def test_changes_that_waited_before_the_process_began_are_as_old_as_they_are(watch, clock):
+    monitor = watch(with_reference=False)
+    monitor.serving(1, "2027-01-15T08:00:00+00:00", None, changed=clock.now - 500)
+    assert monitor.state()["age"]["delta_s"] == 500
+    monitor.written(np.empty((0, DIM), np.float32), CATALOGUE.health)
+    clock.now += 10
+    assert monitor.state()["age"]["delta_s"] == 510
+    monitor.serving(2, "2027-01-15T08:00:00+00:00", None)
+    assert monitor.state()["age"]["delta_s"] is None
+
+
 def test_traffic_is_written_in_files_that_roll(clock, tmp_path):
     settings = MonitorSettings(every=1, waiting=5000, traffic=TrafficLimits(files=2, rows=10))
     monitor = LiveMonitor(settings, tmp_path, clock)

@@ -312,13 +312,17 @@ class Watching:
 
     versions: list[int] = field(default_factory=list)
     ages: list[tuple[str, str | None]] = field(default_factory=list)
+    changed: list[float | None] = field(default_factory=list)
     seen: list[Observed] = field(default_factory=list)
     health: list[Health] = field(default_factory=list)
     closed: bool = False
 
-    def serving(self, version: int, created: str, reference: Reference | None, *, trained: str | None = None) -> None:
+    def serving(
+        self, version: int, created: str, reference: Reference | None, *, trained: str | None = None, changed: float | None = None
+    ) -> None:
         self.versions.append(version)
         self.ages.append((created, trained))
+        self.changed.append(changed)
 
     def searched(self, observed: Observed) -> None:
         self.seen.append(observed)
@@ -354,6 +358,21 @@ def test_an_observer_hears_of_searches_writes_and_versions(registry: Registry) -
     assert (watching.versions, watching.closed) == ([1, 2], True)
     manifests = [registry.version(number).manifest for number in (1, 2)]
     assert watching.ages == [(each.created, each.trained_at) for each in manifests]
+
+
+def test_an_observer_hears_how_long_changes_wait_already(registry: Registry) -> None:
+    """After a start and after a swap; both versions hold none of them."""
+    first = Watching()
+    engine = Engine(registry, PLAIN, first)
+    engine.upsert([{"id": "a", "title": "x"}])
+    engine.delete(["i2"])
+    engine.activate(2)
+    engine.close()
+    oldest = registry.log.read(0)[0].time
+    assert first.changed == [None, oldest]
+    again = Watching()
+    Engine(registry, PLAIN, again).close()
+    assert again.changed == [oldest]
 
 
 def test_a_version_that_could_not_be_opened_is_tried_again_later(

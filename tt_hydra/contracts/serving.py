@@ -122,7 +122,9 @@ class Reference:
 class Observer(Protocol):
     """Watches a service. Its methods return at once and never raise: an answer does not wait for it."""
 
-    def serving(self, version: int, created: str, reference: Reference | None, *, trained: str | None = None) -> None:
+    def serving(
+        self, version: int, created: str, reference: Reference | None, *, trained: str | None = None, changed: float | None = None
+    ) -> None:
         """Another version is served from now on.
 
         Args:
@@ -130,6 +132,7 @@ class Observer(Protocol):
             created: ISO time of its making.
             reference: what it looked like then.
             trained: ISO time of its model's making, None where that is the same.
+            changed: seconds since 1970 of the oldest change that is not in its index, None without any.
         """
 
     def searched(self, observed: Observed) -> None:

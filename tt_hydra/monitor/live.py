@@ -74,9 +74,11 @@ class LiveMonitor:
         self._worker = threading.Thread(target=self._work, name="tt_hydra-monitor", daemon=True)
         self._worker.start()
 
-    def serving(self, version: int, created: str, reference: Reference | None, *, trained: str | None = None) -> None:
+    def serving(
+        self, version: int, created: str, reference: Reference | None, *, trained: str | None = None, changed: float | None = None
+    ) -> None:
         """Another version is served: what is known of the last one is forgotten, counters and histograms go on."""
-        self._inbox.append(partial(self._serve, version, created, reference, trained))
+        self._inbox.append(partial(self._serve, version, created, reference, trained, changed))
 
     def searched(self, observed: Observed) -> None:
         """A request was answered."""
@@ -197,10 +199,10 @@ class LiveMonitor:
         for row in added(vectors, self._watched.version, now):
             self._record(row)
 
-    def _serve(self, version: int, created: str, reference: Reference | None, trained: str | None) -> None:
+    def _serve(self, version: int, created: str, reference: Reference | None, trained: str | None, changed: float | None) -> None:
         if self._traffic is not None:
             self._chores.offer(self._traffic.write)
-        self._watched = Watched(self.settings, version, created, reference, self._clock(), trained=trained)
+        self._watched = Watched(self.settings, version, created, reference, self._clock(), trained=trained, changed=changed)
         self._latencies.forget()
         self._chores.offer(self._watched.calibrate)
 

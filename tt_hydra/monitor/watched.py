@@ -35,6 +35,7 @@ class Watched:
         now: float,
         *,
         trained: str | None = None,
+        changed: float | None = None,
     ) -> None:
         self.settings, self.version, self.since = settings, version, now
         self.reference = reference
@@ -49,7 +50,7 @@ class Watched:
         self.unknown = UnknownWatch(reference.unknown_share if reference and queries else None, queries, self.level, seconds, now)
         self._created = None if created is None else moment(created)
         self._trained = self._created if trained is None else moment(trained)
-        self._first_write: float | None = None
+        self._changed = changed
 
     def calibrate(self) -> None:
         """Takes thresholds from the reference: seconds. Touches nothing else, so that it may run beside the rest."""
@@ -77,12 +78,12 @@ class Watched:
         self.health = health
         if len(vectors):
             self.drift["items"].add(keys_of(vectors), vectors)
-        if self._first_write is None:
-            self._first_write = now
+        if self._changed is None:
+            self._changed = now
 
     def ages(self, now: float) -> dict[str, float | None]:
-        """Seconds since the model was trained, since the version was made with its index, and since its first change."""
-        moments = {"model_s": self._trained, "index_s": self._created, "delta_s": self._first_write}
+        """Seconds since the model was trained, since the version was made with its index, and since the oldest change beside it."""
+        moments = {"model_s": self._trained, "index_s": self._created, "delta_s": self._changed}
         return {name: None if when is None else now - when for name, when in moments.items()}
 
     def covered(self, now: float) -> tuple[int, float | None]:

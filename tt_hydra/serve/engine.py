@@ -252,5 +252,6 @@ class Engine:
 
     def _announce(self) -> None:
         if self.observer is not None:
-            version, reference = self.served.version, self.served.retriever.bundle.reference
-            self.observer.serving(version.number, version.manifest.created, reference, trained=version.manifest.trained_at)
+            served, made = self.served, self.served.version.manifest
+            number, reference = served.version.number, served.retriever.bundle.reference
+            self.observer.serving(number, made.created, reference, trained=made.trained_at, changed=served.changed)

@@ -65,6 +65,7 @@ class Served:
     Attributes:
         version: number, folder and manifest.
         state: what a request reads once.
+        changed: when the oldest change was made that its index does not contain, None without any.
         items: the catalogue.
         masks: filters over it.
         tower: what embeds queries.
@@ -84,6 +85,7 @@ class Served:
         encoders = (*featurizer.queries, *featurizer.context)
         self._closed = {each.name: frozenset(each.vocabulary) for each in encoders if hasattr(each, "vocabulary")}
         self.moving = threading.Lock()
+        self.changed: float | None = None
         self.state = State(self._live.snapshot, self._mark(version.writes_through))
 
     @property
@@ -177,6 +179,7 @@ class Served:
         with self.moving:
             self.items.move({**places, **dict(zip(upserts, added.tolist(), strict=True))})
             self.state = State(self._live.snapshot, self._mark(changes[-1].seq))
+        self.changed = min(change.time for change in changes) if self.changed is None else self.changed
         return Applied(vectors, tuple(refused))
 
     def _embed_missing(self, upserts: dict[str, tuple[Mapping[str, Any], FloatArray | None]]) -> list[str]:
