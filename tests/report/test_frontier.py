@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import plotly.graph_objects
 import pytest
 
 from tt_hydra.contracts import Estimate, OperatingPoint
+from tt_hydra.index.budget import Budget
 from tt_hydra.report.frontier import LARGEST, SMALLEST, frontier, specification
 
 
@@ -94,6 +95,13 @@ def test_the_reason_the_budget_and_all_points_are_told():
         assert text in shown, text
     assert shown.index("index=ivf 8") < shown.index("index=ivf 4") < shown.index("index=flat") < shown.index("index=hnsw")
     assert frontier((), BUDGET) == ""
+
+
+def test_every_limit_of_a_budget_has_words():
+    names = [field.name for field in fields(Budget)]
+    told = {frontier(POINTS, {name: 2000.0}).partition("Budget: ")[2].partition(". ")[0] for name in names}
+    assert len(told) == len(names)
+    assert "at most 2,000 bytes in all" in told
 
 
 def test_points_of_one_size_and_no_choice():

@@ -20,6 +20,7 @@ SMALLEST, LARGEST = 7, 20
 NAMES = {
     "latency_p99_ms": "p99 at most {} ms",
     "bytes_per_item": "at most {} bytes an item",
+    "bytes_total": "at most {} bytes in all",
     "build_s": "built in at most {} s",
     "recall_vs_exact": "recall@10 against exact search at least {}",
 }
@@ -40,7 +41,7 @@ def frontier(points: Points, budget: Mapping[str, float]) -> Html:
         why = f": {chosen.reason}" if chosen.reason else ""
         parts.append(element("p", "Chosen: ", element("strong", chosen.name), f"{why.rstrip('.')}."))
     if budget:
-        limits = "; ".join(NAMES[name].format(figures.plain(limit)) for name, limit in budget.items() if name in NAMES)
+        limits = "; ".join(NAMES[name].format(figures.plain(limit)) for name, limit in budget.items())
         met = sum(point.meets for point in points)
         parts.append(element("p", f"Budget: {limits}. {met} of {len(points)} points keep it.", class_="note"))
     parts.append(element("div", _figure(_comparable(points), budget), class_="plots"))
