@@ -115,7 +115,7 @@ def _points(trial: TrialRecord) -> list[TrialPoint]:
     own = " ".join(trial.overrides)
     if not trial.points:
         return _measured(trial, own)
-    labelled = [point for point in trial.points if point.quality is not None]  # one that was dropped early has none, and cannot win
+    labelled = [point for point in trial.points if point.quality is not None]  # indexes of earlier versions may lack it, and did not win
     return [
         TrialPoint(
             trial=trial.number,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -80,9 +80,10 @@ class Point:
     reason: str = ""
     final: bool = field(default=False)
 
-    def costs(self, labelled: bool) -> tuple[float, float, float]:
-        """What is weighed against each other: quality where points are labelled, or recall, its sign turned; p99 and bytes."""
-        good = self.quality if labelled and self.quality is not None else self.recall.value
+    @property
+    def costs(self) -> tuple[float, float, float]:
+        """What is weighed against each other: quality (or recall), its sign turned, p99 and bytes."""
+        good = self.recall.value if self.quality is None else self.quality
         return -good, self.p99_ms, self.built.bytes_per_item
 
     def figures(self, size: int) -> dict[str, float]:
@@ -94,3 +95,11 @@ class Point:
             "build_s": self.built.build_s,
             "recall_vs_exact": self.recall.value,
         }
+
+
+def judge_quality(points: Iterable[Point], judge: Judge) -> None:
+    """Quality against labels of points whose index is still there."""
+    for point in points:
+        index = point.built.index
+        if judge.quality is not None and index is not None:
+            point.quality = judge.quality(index.tuned(index.spec, index.quantization, point.params))

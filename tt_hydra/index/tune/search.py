@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tt_hydra.index.tune.abilities import buildable
 from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.dominance import on_front
 from tt_hydra.index.tune.effort import effort
-from tt_hydra.index.tune.judge import Judge, Point
+from tt_hydra.index.tune.judge import Judge, Point, judge_quality
 from tt_hydra.index.tune.proposals import Catalogue, propose
 from tt_hydra.index.tune.tuner import Tuned, Tuner
 from tt_hydra.index.tune.workshop import Workshop, quietly
@@ -102,8 +102,7 @@ def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder
         workshop = Workshop(vectors, job.metric, job.seed, Path(scratch), vectors_file)
         tuner = Tuner(workshop, judge, job.budget, job.auto.seconds, relaxed)
         found = tuner.run(candidates)
-        if judge.quality is not None:
-            _judge_quality(found, judge.quality)
+        judge_quality(found.points, judge)
     points = operating_points(found, job.budget, catalogue)
     return Outcome(
         index=found.index,
@@ -117,14 +116,6 @@ def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder
             "winners_curse": found.curse,
         },
     )
-
-
-def _judge_quality(found: Tuned, quality: Callable[[FaissIndex], float]) -> None:
-    """Quality against labels of every point whose index is still there."""
-    for point in found.points:
-        index = point.built.index
-        if index is not None:
-            point.quality = quality(index.tuned(index.spec, index.quantization, point.params))
 
 
 def _impossible(job: Job, catalogue: Catalogue) -> IndexSpecError:
@@ -162,10 +153,9 @@ def describe(job: Job, vectors: FloatArray) -> Catalogue:
 
 
 def operating_points(found: Tuned, budget: Budget, catalogue: Catalogue) -> list[OperatingPoint]:
-    """All points as rows of the frontier, which is drawn by one figure: by quality where every point has it, otherwise by recall."""
+    """All points as rows of the frontier."""
     size = catalogue.size
-    labelled = all(point.quality is not None for point in found.points)
-    front = on_front([point.costs(labelled) for point in found.points])
+    front = on_front([point.costs for point in found.points])
     return [_row(point, found, budget, catalogue.dim, size, bool(kept)) for point, kept in zip(found.points, front, strict=True)]
 
 

@@ -12,7 +12,7 @@ from tt_hydra.index.budget import Budget
 from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.choice import TIE, goal_of, ranked, reason, refusal, unbuilt
-from tt_hydra.index.tune.judge import Built, Judge, Point
+from tt_hydra.index.tune.judge import Built, Judge, Point, judge_quality
 from tt_hydra.index.tune.measure import Meter
 from tt_hydra.index.tune.workshop import Workshop
 from tt_hydra.quantization.binary import Binary
@@ -181,6 +181,7 @@ class Tuner:
         for built in self._built:
             rivals = self._rivals(meter, built.bytes_per_item)
             if built.index is not None and all(any(_beats(rival, point) for rival in rivals) for point in meter.of(built)):
+                judge_quality(meter.of(built), self.judge)  # the front shows it beside that of the others
                 built.index = None
 
     def _rivals(self, meter: Meter, size: float) -> list[Point]:
