@@ -176,6 +176,54 @@ def test_what_is_served_is_described(client: httpx.Client, bundle: Bundle) -> No
     assert client.get("/openapi.json").json()["paths"].keys() >= {"/v1/search", "/v1/items", "/readyz"}
 
 
+NAMELESS: list[tuple[str, str, bytes, int]] = [
+    ("GET", "/healthz", b"", 200),
+    ("GET", "/readyz", b"", 200),
+    ("GET", "/v1/versions", b"", 200),
+    ("GET", "/v1/schema", b"", 200),
+    ("GET", "/v1/monitor", b"", 200),
+    ("GET", "/metrics", b"", 200),
+    ("GET", "/v1/items/i3", b"", 200),
+    ("POST", "/v1/embed", b'{"items": [{"title": "x"}]}', 200),
+    ("GET", "/v1/items/none", b"", 404),
+    ("GET", "/v2", b"", 404),
+    ("POST", "/v1/search", b"{", 400),
+    ("POST", "/v1/search", b'{"queries": [{"id": "nobody"}]}', 422),
+    ("PUT", "/v1/items", b"{}", 422),
+    ("POST", "/v1/versions/9/activate", b"", 409),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "content", "status"), NAMELESS, ids=lambda each: str(each)[:20])
+def test_an_answer_whose_body_does_not_say_who_gave_it_says_so_beside_it(
+    client: httpx.Client, bundle: Bundle, method: str, path: str, content: bytes, status: int
+) -> None:
+    answer = client.request(method, path, content=content, headers=WRITER)
+    assert answer.status_code == status
+    assert answer.headers.get_list("x-tt-hydra-model") == [bundle.manifest.model_fingerprint]
+    assert answer.headers.get_list("x-tt-hydra-index") == ["1.0"]
+
+
+def test_headers_name_what_the_body_names(fresh: Any, other_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is served by the time that the answer leaves."""
+    with fresh() as (client, service):
+        written, item = service.engine.upsert, {"id": "a", "title": "x"}
+
+        def overtaken(rows: Any) -> Any:
+            mark = written(rows)
+            written([{"id": "b", "title": "y"}])
+            return mark
+
+        monkeypatch.setattr(service.engine, "upsert", overtaken)
+        answer = client.put("/v1/items", json={"items": [item]}, headers=WRITER)
+        assert (answer.json()["index"], answer.headers["x-tt-hydra-index"]) == ("1.1", "1.1")
+        assert client.get("/healthz").headers["x-tt-hydra-index"] == "1.2"
+        swapped = client.post("/v1/versions/2/activate", headers=WRITER).headers
+        assert (swapped["x-tt-hydra-model"], swapped["x-tt-hydra-index"]) == (other_bundle.manifest.model_fingerprint, "2.2")
+        responses = client.get("/openapi.json").json()["paths"]["/v1/versions"]["get"]["responses"]
+        assert all({"X-TT-Hydra-Model", "X-TT-Hydra-Index"} <= each["headers"].keys() for each in responses.values())
+
+
 def test_the_page_is_there_and_asks_no_other_host(client: httpx.Client) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")

@@ -11,7 +11,9 @@ from fastapi.responses import Response
 
 import tt_hydra.serve
 from tt_hydra.serve.app.errors import JSON, Refused
+from tt_hydra.serve.app.naming import names
 from tt_hydra.serve.app.service import Service
+from tt_hydra.serve.asking import Mark
 from tt_hydra.serve.describe import schema, versions
 
 PAGE = Path(tt_hydra.serve.__file__).with_name("page")
@@ -43,7 +45,8 @@ def routes(service: Service) -> APIRouter:
     async def taken(request: Request) -> Response:
         """What queries and items of the served version consist of."""
         service.require_reader(request)
-        return _json(await service.aside(schema, engine.served, service.options.limits))
+        served = engine.served
+        return _json(await service.aside(schema, served, service.options.limits), mark=served.state.mark)
 
     @router.get("/v1/monitor")
     async def monitor(request: Request) -> Response:
@@ -75,8 +78,8 @@ def probes(service: Service) -> APIRouter:
     async def readyz() -> Response:
         """Requests are welcome: it has answered real queries, and is not about to end."""
         said = "ready" if service.ready else "draining" if service.draining else "warming up"
-        content = {"status": said, **engine.served.state.mark.to_json()}
-        return _json(content, 200 if service.ready else 503)
+        mark = engine.served.state.mark
+        return _json({"status": said, **mark.to_json()}, 200 if service.ready else 503, mark)
 
     return router
 
@@ -102,7 +105,6 @@ def page() -> APIRouter:
     return router
 
 
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(
-        orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY), status, media_type=JSON
-    )
+def _json(content: Any, status: int = 200, mark: Mark | None = None) -> Response:
+    text = orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+    return Response(text, status, headers=None if mark is None else names(mark), media_type=JSON)

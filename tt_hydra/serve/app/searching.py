@@ -15,12 +15,11 @@ from tt_hydra.contracts import FloatArray
 from tt_hydra.serve.app.asking import ask, items, queries
 from tt_hydra.serve.app.errors import JSON, Refused, of_exception
 from tt_hydra.serve.app.models import EmbedAnswer, EmbedBody, SearchAnswer, SearchBody
-from tt_hydra.serve.app.openapi import takes
+from tt_hydra.serve.app.naming import names
+from tt_hydra.serve.app.openapi import SEARCH, takes
 from tt_hydra.serve.app.reading import read
 from tt_hydra.serve.app.service import Service
 from tt_hydra.serve.asking import Mark
-
-PATH = "/v1/search"
 
 
 def routes(service: Service) -> APIRouter:
@@ -28,7 +27,7 @@ def routes(service: Service) -> APIRouter:
     router, limits = APIRouter(tags=["search"]), service.options.limits
     engine, timeout = service.engine, service.options.timeout_s
 
-    @router.post(PATH, responses={200: {"model": SearchAnswer}}, **takes(SearchBody))
+    @router.post(SEARCH, responses={200: {"model": SearchAnswer}}, **takes(SearchBody))
     async def search(request: Request) -> Response:
         """The best items of each query, best first."""
         return await _search(service, request)
@@ -46,7 +45,7 @@ def routes(service: Service) -> APIRouter:
                 mark, vectors = await service.aside(engine.embed, asked)
             else:
                 mark, vectors = await service.aside(engine.embed_items, items(body.items or (), limits))
-        return Response(_vectors(mark, vectors), media_type=JSON)
+        return Response(_vectors(mark, vectors), media_type=JSON, headers=names(mark))
 
     return router
 
@@ -64,13 +63,14 @@ class Quick:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["path"] != SEARCH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         try:
             response = await _search(self._service, Request(scope, receive))
         except Exception as error:
             response = of_exception(error)
+            response.headers.update(names(self._service.engine.served.state.mark))
         await response(scope, receive, send)
 
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tt_hydra.errors import ConfigError
 from tt_hydra.serve.app.create import create_app
+from tt_hydra.serve.app.naming import Named
 from tt_hydra.serve.app.protocol import BoundedProtocol
 from tt_hydra.serve.app.searching import Quick
 from tt_hydra.serve.app.service import Service
@@ -107,7 +108,7 @@ class Patient:
 def configured(service: Service) -> uvicorn.Config:
     """How uvicorn runs a service."""
     return uvicorn.Config(
-        Patient(Quick(create_app(service), service)),
+        Patient(Quick(Named(create_app(service), service), service)),
         http=BoundedProtocol,
         log_config=None,
         log_level=logging.WARNING,

@@ -15,6 +15,7 @@ from tt_hydra.errors import BundleError
 from tt_hydra.serve.app.asking import items
 from tt_hydra.serve.app.errors import JSON, Refused
 from tt_hydra.serve.app.models import DeleteAnswer, DeleteBody, ItemAnswer, Marked, UpsertAnswer, UpsertBody
+from tt_hydra.serve.app.naming import names
 from tt_hydra.serve.app.openapi import takes
 from tt_hydra.serve.app.reading import at_most, read
 from tt_hydra.serve.app.service import Service
@@ -76,4 +77,5 @@ async def _written(service: Service, write: Callable[..., T], given: Sequence[An
 
 
 def _answer(mark: Mark, **more: Any) -> Response:
-    return Response(orjson.dumps({**mark.to_json(), **more}, default=str, option=orjson.OPT_NON_STR_KEYS), media_type=JSON)
+    content = orjson.dumps({**mark.to_json(), **more}, default=str, option=orjson.OPT_NON_STR_KEYS)
+    return Response(content, media_type=JSON, headers=names(mark))
