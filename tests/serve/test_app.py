@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import ChangeLog
 from tt_hydra.errors import BundleError
+from tt_hydra.serve.app import about
 from tt_hydra.serve.app.create import create_app
 from tt_hydra.serve.app.service import Service
 from tt_hydra.serve.query import Query
@@ -293,6 +294,44 @@ def test_too_many_are_told_to_come_again_and_late_ones_that_they_are(fresh: Any,
                 break
             time.sleep(0.01)
         assert search(client, {"id": "3"})
+
+
+class Stuck:
+    """An observer that does not say what it saw, until it may."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+
+    def state(self) -> dict[str, Any]:
+        self.free.wait(10)
+        return {}
+
+    def serving(self, *given: Any, **more: Any) -> None: ...
+
+    searched = written = serving
+
+    def close(self) -> None: ...
+
+
+def test_nobody_waits_longer_than_the_service_allows_for_what_it_looks_up(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But a version may take its time to be loaded."""
+    stuck = Stuck()
+
+    def slow(*given: Any) -> Any:
+        stuck.free.wait(10)
+        raise BundleError("there is none")
+
+    monkeypatch.setattr(about, "versions", slow)
+    monkeypatch.setattr(about, "schema", slow)
+    with fresh(ServeOptions(runtime="torch", timeout_s=0.2), observer=stuck, metrics=lambda: b"%d" % len(stuck.state())) as (client, service):
+        monkeypatch.setattr(service.engine, "item", slow)
+        monkeypatch.setattr(service.engine, "activate", slow)
+        with ThreadPoolExecutor(6) as pool:
+            paths = ["/v1/versions", "/v1/schema", "/v1/monitor", "/metrics", "/v1/items/i3"]
+            loading = pool.submit(client.post, "/v1/versions/2/activate", headers=WRITER)
+            assert [each.status_code for each in pool.map(client.get, paths)] == [504] * 5
+            stuck.free.set()
+            assert loading.result().status_code == 409
 
 
 def test_a_disk_that_refuses_is_told_and_the_service_goes_on(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,20 +39,20 @@ def routes(service: Service) -> APIRouter:
     async def all_versions(request: Request) -> Response:
         """Versions that the registry holds, and which is current."""
         service.require_reader(request)
-        return _json(await service.aside(versions, engine.registry))
+        return _json(await service.looked_up(versions, engine.registry))
 
     @router.get("/v1/schema")
     async def taken(request: Request) -> Response:
         """What queries and items of the served version consist of."""
         service.require_reader(request)
         served = engine.served
-        return _json(await service.aside(schema, served, service.options.limits), mark=served.state.mark)
+        return _json(await service.looked_up(schema, served, service.options.limits), mark=served.state.mark)
 
     @router.get("/v1/monitor")
     async def monitor(request: Request) -> Response:
         """What was seen of the traffic: latency, recall, drift, staleness."""
         service.require_reader(request)
-        return _json({} if engine.observer is None else await service.aside(engine.observer.state))
+        return _json({} if engine.observer is None else await service.looked_up(engine.observer.state))
 
     @router.get("/metrics")
     async def metrics(request: Request) -> Response:
@@ -60,7 +60,7 @@ def routes(service: Service) -> APIRouter:
         service.require_reader(request)
         if service.metrics is None:
             raise Refused(404, "this service was started without metrics")
-        return Response(await service.aside(service.metrics), media_type=PROMETHEUS)
+        return Response(await service.looked_up(service.metrics), media_type=PROMETHEUS)
 
     return router
 

@@ -93,6 +93,16 @@ class Service:
         future.add_done_callback(lambda _: self._admission.release())
         return await asyncio.shield(future)
 
+    async def looked_up(self, work: Callable[..., T], *arguments: object) -> T:
+        """The same for what is quick as a rule: whoever asks waits no longer than a request may take.
+
+        Raises:
+            Refused: too much waits already.
+            TimeoutError: it takes longer.
+        """
+        async with asyncio.timeout(self.options.timeout_s):
+            return await self.aside(work, *arguments)
+
     def require_reader(self, request: Request) -> None:
         """Refuses a request without the token where reading asks for it."""
         if self.options.read_token:

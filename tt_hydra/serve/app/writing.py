@@ -54,14 +54,17 @@ def routes(service: Service) -> APIRouter:
     async def item(request: Request, identifier: str) -> Response:
         """An item with all its columns."""
         service.require_reader(request)
-        mark, found = await service.aside(engine.item, identifier)
+        mark, found = await service.looked_up(engine.item, identifier)
         if found is None:
             raise Refused(404, f"there is no item {identifier!r}")
         return _answer(mark, item=found)
 
     @router.post("/v1/versions/{number}/activate", responses={200: {"model": Marked}})
     async def activate(request: Request, number: int) -> Response:
-        """Makes a version current; requests that are being answered stay with the one that they began with."""
+        """Makes a version current; requests that are being answered stay with the one that they began with.
+
+        It answers when the version is loaded and warm, which may take longer than the service allows for all other requests.
+        """
         service.require_token(request)
         return _answer(await service.aside(engine.activate, number))
 
