@@ -323,7 +323,8 @@ def test_nobody_waits_longer_than_the_service_allows_for_what_it_looks_up(fresh:
 
     monkeypatch.setattr(about, "versions", slow)
     monkeypatch.setattr(about, "schema", slow)
-    with fresh(ServeOptions(runtime="torch", timeout_s=0.2), observer=stuck, metrics=lambda: b"%d" % len(stuck.state())) as (client, service):
+    options = ServeOptions(runtime="torch", timeout_s=0.2)
+    with fresh(options, observer=stuck, metrics=lambda: b"%d" % len(stuck.state())) as (client, service):
         monkeypatch.setattr(service.engine, "item", slow)
         monkeypatch.setattr(service.engine, "activate", slow)
         with ThreadPoolExecutor(6) as pool:
