@@ -8,7 +8,9 @@ import pytest
 
 from tt_hydra.config.build import build
 from tt_hydra.errors import ConfigError
+from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS
 from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.pipeline.stage.table import STAGES
 from tt_hydra.sweep.objective import KNOWN, direction_of
 from tt_hydra.sweep.settings import SweepSettings
 
@@ -32,11 +34,27 @@ def test_objectives_know_their_direction():
     assert all(direction_of(key) for key in KNOWN)
 
 
+def test_every_figure_of_quality_loss_and_time_can_be_aimed_at():
+    ranking = [*(f"recall@{depth}" for depth in DEFAULT_CUTOFFS.recall), f"ndcg@{DEFAULT_CUTOFFS.ndcg}", f"mrr@{DEFAULT_CUTOFFS.mrr}"]
+    figures = [*(f"{kind}/{name}" for kind in ("model", "index") for name in ranking), "ann/recall@10", "prefix/32/recall@10"]
+    rising = [f"valid/{figure}{end}" for figure in figures for end in ("", "/ci_low", "/ci_high")]
+    falling = [f"valid/lost/{step}" for step in ("model", "dim", "quantizer", "search")]
+    falling += ["valid/ann/lost/quantizer", "index/auto/seconds", *(f"stage/{name}/seconds" for name in STAGES)]
+    assert set(SweepSettings(name="a", objectives=tuple(rising)).goals.values()) == {"maximize"}
+    assert set(SweepSettings(name="a", objectives=tuple(falling)).goals.values()) == {"minimize"}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"objectives": ("test/index/recall@10",)}, "nothing may be chosen by; use 'valid/index/recall@10'"),
         ({"objectives": ("valid/index/recal@10",)}, "did you mean 'valid/index/recall@10'"),
+        ({"objectives": ("valid/index/recall@10/ci_lo",)}, "did you mean 'valid/index/recall@10/ci_low'"),
+        ({"objectives": ("valid/lost/quantiser",)}, "did you mean 'valid/lost/quantizer'"),
+        ({"objectives": ("valid/prefix/32/recal@10",)}, "did you mean 'valid/prefix/32/recall@10'"),
+        ({"objectives": ("valid/prefix/x/recall@10",)}, "'valid/prefix/x/recall@10' is no figure of a run to aim at"),
+        ({"objectives": ("stage/trian/seconds",)}, "did you mean 'stage/train/seconds'"),
+        ({"objectives": ("search/p99_ms/ci_low",)}, "did you mean 'search/p99_ms'"),
         ({"objectives": ()}, "one key or several different ones"),
         ({"objectives": ("search/p99_ms", "search/p99_ms")}, "one key or several different ones"),
         ({"directions": ("maximize", "minimize")}, r"as many as sweep.objectives \(1\), got 2"),

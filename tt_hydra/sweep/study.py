@@ -19,7 +19,7 @@ from tt_hydra.sweep import records
 from tt_hydra.sweep.earlier import learn
 from tt_hydra.sweep.importance import Importance, importances
 from tt_hydra.sweep.limits import Limits
-from tt_hydra.sweep.objective import KNOWN
+from tt_hydra.sweep.objective import direction_of
 from tt_hydra.sweep.plan import Job, Outcome, Plan
 from tt_hydra.sweep.prune import Pruning
 from tt_hydra.sweep.record import StudyRecord, TrialRecord
@@ -250,7 +250,8 @@ class Driver:
         missing = [key for key in self._goals if key not in outcome.metrics]
         if missing:
             self._fail(trial, f"its run has no figure {missing[0]!r}")
-            known = ", ".join(key for key in KNOWN if key in outcome.metrics)
+            aims = [key for key in outcome.metrics if "/ci_" not in key and direction_of(key) is not None]
+            known = ", ".join(sorted(aims, key=lambda key: not key.startswith("valid/")))
             raise ConfigError(
                 f"the runs have no figure {missing[0]!r} to aim at (sweep.objectives): valid/ figures need validation queries, all but "
                 f"valid/ann/recall@10 their labels too; these runs have {known or 'none'}"
