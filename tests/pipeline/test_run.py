@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,9 @@ def test_another_index_trains_nothing(first: RunResult, go: Run) -> None:
     other = go("index=hnsw", "quantization=fp16")
     assert reused(other) == {"prepare": True, "train": True, "embed": True, "index": False, "evaluate": False}
     assert other.metrics["test/model/recall@10"] == first.metrics["test/model/recall@10"]
+    ages = [datetime.fromisoformat(Bundle.load(each.run_dir / "bundle").manifest.trained_at) for each in (first, other)]
+    made = datetime.fromtimestamp((first.run_dir / "bundle" / "manifest.json").stat().st_mtime).astimezone()
+    assert ages[0] == ages[1] <= made, "the model is as old as its training"
 
 
 def test_the_same_data_in_another_place_is_the_same_data(first: RunResult, go: Run, tmp_path: Path) -> None:

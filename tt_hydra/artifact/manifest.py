@@ -25,7 +25,7 @@ class Manifest:
     Attributes:
         format: version of the layout of a bundle.
         created: ISO time with zone.
-        trained: when the first bundle of the model was made, where that was an earlier one; None, and not in the file, otherwise.
+        trained: when the model was trained, or the first bundle of it was made; None, and not in the file, where nothing tells.
         version: version of tt_hydra that wrote it.
         metric: similarity of the vectors; scores are this similarity, higher is better.
         dim: dimension of the vectors.

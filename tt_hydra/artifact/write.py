@@ -69,6 +69,7 @@ class Parts:
         measured: figures under their keys in ``metrics.json``.
         conditions: under which they were measured.
         reference: questions that were not trained on, and how these parts answer them; None where there are none.
+        trained: ISO time with zone when the model was trained, where that was before; None for now.
     """
 
     model: Model | None
@@ -82,6 +83,7 @@ class Parts:
     measured: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
     reference: Asked | None = None
+    trained: str | None = None
 
 
 def write_bundle(folder: Path, parts: Parts) -> Bundle:
@@ -169,6 +171,7 @@ def _manifest(folder: Path, parts: Parts, model: str, vectors: str) -> Manifest:
     items, dim = _shape(parts)
     return Manifest(
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        trained=parts.trained,
         version=tt_hydra.__version__,
         metric=parts.metric,
         dim=dim,

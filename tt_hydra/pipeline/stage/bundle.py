@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from tt_hydra.artifact.store import read_record
 from tt_hydra.artifact.write import Model, Parts, write_bundle
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
@@ -37,6 +38,13 @@ def bundle(
         measured=metrics,
         conditions={**machine(), **conditions, "exclude_seen": settings.evaluate.exclude_seen},
         reference=reference(settings, folders, dataset),
+        trained=_trained(folders.train),
     )
     write_bundle(folder, parts)
     return folder
+
+
+def _trained(folder: Path | None) -> str | None:
+    """When the training ended that a run made or used again."""
+    record = None if folder is None else read_record(folder)
+    return None if record is None else record.get("created")
