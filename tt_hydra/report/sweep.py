@@ -12,6 +12,7 @@ from tt_hydra.report.markup import Html, element, join, number, number_heading, 
 from tt_hydra.report.page import Page, Part, command_line, render_page, write_page
 from tt_hydra.report.sections import section
 from tt_hydra.report.sweep_lines import parallel
+from tt_hydra.report.sweep_prefixes import prefixes
 from tt_hydra.report.sweep_words import best_trial, objective_value, shown
 from tt_hydra.sweep.front import TrialPoint, points_of
 from tt_hydra.sweep.record import StudyRecord, TrialRecord
@@ -47,6 +48,7 @@ def render(record: StudyRecord, importances: Sequence[Importance] = ()) -> str:
         Part("mattered", "What mattered", "What mattered", _mattered(record, importances) if record.trials else Html("")),
         Part("history", "History", "History", _plots([*sweep_plots.history(record), *sweep_plots.trainings(record)])),
         Part("front", "Front", "Pareto front", _front(record, points)),
+        Part("prefixes", "Prefixes", "Prefixes against native dimensions", prefixes(record.trials)),
         Part("slices", "Slices", "Searched keys", _plots(sweep_plots.slices(record, keys[:SLICES]))),
         Part("parallel", "Parallel", "Parallel coordinates", _parallel(record, keys)),
         Part("trials", "Trials", "Trials", _trials(record, keys) if record.trials else Html("")),
