@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.hydra_config import HydraConfig
@@ -19,7 +19,7 @@ from tt_hydra.config.build import build
 from tt_hydra.config.changed import changed
 from tt_hydra.config.check import Checked, check
 from tt_hydra.config.commands import COMMANDS, RUN_DIR, RUNS, strangers
-from tt_hydra.config.paths import config_dir
+from tt_hydra.config.paths import config_dir, places_of
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.config.summary import summary
@@ -84,7 +84,7 @@ def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
         config.runtime.set_latest = False
     settings = _settings(config, context, RunSettings)
     told = settings.runtime.report or not is_trial()
-    differing = changed(context.loader, context.call.command, config, HydraConfig.get().runtime.choices) if told else {}
+    differing = _differing(config, context) if told else {}
     watch = watcher()
     result = run(settings, command=context.typed, changed=differing, watch=watch)
     if watch is not None:
@@ -94,6 +94,11 @@ def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
     show(summary_table(result.metrics, ", ".join(f"{key}={value}" for key, (_, value) in differing.items()) or "default settings"))
     print(f"{result.run_dir}/report.html")
     return result.metrics
+
+
+def _differing(config: DictConfig, context: Context) -> dict[str, tuple[Any, Any]]:
+    hydra_node = HydraConfig.get()
+    return changed(context.loader, context.call.command, config, hydra_node.runtime.choices, places_of(hydra_node.overrides.hydra))
 
 
 def _check(config: DictConfig, context: Context) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tt_hydra.config.changed import changed
 from tt_hydra.config.compose import compose, make_loader
-from tt_hydra.config.paths import PACKAGE, config_dir
+from tt_hydra.config.paths import PACKAGE, config_dir, places_of
 from tt_hydra.config.problems import Problem, did_you_mean, nearest, refuse
 from tt_hydra.config.summary import summary
 from tt_hydra.errors import ConfigError
@@ -48,6 +48,16 @@ def test_what_differs_from_the_defaults():
     assert found["train.batch_size"] == (1024, 99)
     assert found["embedding_dim"] == (64, 16), "what the experiment sets is told too"
     assert not any(key in found for key in ("seed", "index.M", "tower", "runtime.threads", "hydra/job_logging"))
+
+
+def test_what_differs_is_found_where_the_search_path_says(tmp_path):
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "mine.yaml").write_text("defaults: [hnsw]\nM: 12\n")
+    loader, place = make_loader(), f"hydra.searchpath=[file://{tmp_path}]"
+    config, problems = compose(loader, "run", [place, "index=mine", "index.efSearch=7"])
+    assert not problems
+    found = changed(loader, "run", config, {"index": "mine"}, places_of([place, "hydra.run.dir=x"]))
+    assert found == {"index": ("flat", "mine"), "index.efSearch": (128, 7)}
 
 
 def test_what_a_run_comes_to(look):

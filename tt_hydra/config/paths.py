@@ -1,7 +1,8 @@
-"""Where the option files are: beside the sources in a checkout, inside the package in a wheel."""
+"""Where the option files are: beside the sources in a checkout, inside the package in a wheel, and where a user says."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import tt_hydra
@@ -21,3 +22,8 @@ def config_dir() -> Path:
         if (place / "run.yaml").is_file():
             return place
     raise ConfigError(f"no run.yaml in {places[0]} nor in {places[1]}: the installation is incomplete, install tt-hydra again")
+
+
+def places_of(overrides: Sequence[str]) -> list[str]:
+    """Those of Hydra's own overrides that say where else options are looked up."""
+    return [each for each in overrides if each.startswith("hydra.searchpath=")]
