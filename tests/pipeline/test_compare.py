@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 
@@ -143,7 +144,7 @@ def test_what_a_run_may_be_called(outputs, monkeypatch):
     [
         (("one",), "2 to 26 runs, got 1"),
         (("one", "onee"), r"'onee' is no run; did you mean one\?"),
-        (("one", "xyzzy"), r"'xyzzy' is no run. Runs here: two, one"),
+        (("one", "xyzzy"), r"'xyzzy' is no run. Runs here: "),
         (("one", "latest"), "'one' and 'latest' are the same run"),
         (("one", "grid"), "is the folder of several runs: name them, such as grid/0"),
         (("one", "stopped"), r"did not finish, or is no run: .*stopped holds no metrics.json"),
@@ -157,6 +158,14 @@ def test_runs_that_cannot_be_found(outputs, runs, message):
     (outputs / "run" / "latest").symlink_to("one", target_is_directory=True)
     with pytest.raises(ConfigError, match=message):
         compare(settings(outputs, *runs))
+
+
+def test_the_newest_runs_are_offered_first(outputs):
+    for age, name in enumerate(("b", "z", "a")):
+        written = write_run(outputs / "run" / name, [0.0, 1.0]) / "metrics.json"
+        os.utime(written, (1_800_000_000 - age, 1_800_000_000 - age))
+    with pytest.raises(ConfigError, match="Runs here: b, z, a"):
+        compare(settings(outputs, "b", "xyzzy"))
 
 
 def test_no_run_yet(outputs):

@@ -102,7 +102,8 @@ def _hint(text: str, outputs: Path) -> str:
     known |= {str(path.parent.relative_to(outputs / "sweep")): path.parent for path in (outputs / "sweep").glob(f"*/*/{METRICS}")}
     if not known:
         return f". There is no finished run under {outputs} yet: run `python -m tt_hydra` first"
-    newest = sorted((name for name in known if name != "latest"), reverse=True)[:NEWEST]
+    others = [name for name in known if name != "latest"]
+    newest = sorted(others, key=lambda name: (known[name] / METRICS).stat().st_mtime, reverse=True)[:NEWEST]
     near = difflib.get_close_matches(text, known, n=NEWEST, cutoff=0.7)
     return f"; did you mean {', '.join(near)}?" if near else f". Runs here: {', '.join(newest)}"
 
