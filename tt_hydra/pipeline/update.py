@@ -163,9 +163,10 @@ def _due(registry: Registry, version: Version, settings: UpdateSettings) -> str 
         return None
     bundle, changes, bounds = Bundle(version.folder, version.manifest), missing(registry, version), settings.compaction
     _, health = standing(bundle, changes)
-    if health.dead + health.delta >= max(1, bounds.least_rows):
-        health = replace(health, imbalance=_imbalance(bundle, changes))
-    return due(health, bounds)
+    reason = due(health, bounds)
+    if reason is None and changes and health.dead + health.delta >= bounds.least_rows:  # only then the index is worth opening
+        reason = due(replace(health, imbalance=_imbalance(bundle, changes)), bounds)
+    return reason
 
 
 def _imbalance(bundle: Bundle, changes: Sequence[Change]) -> float | None:

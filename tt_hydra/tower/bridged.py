@@ -45,9 +45,8 @@ class Bridged(TwoTower):
     def embed_queries(self, features: Features) -> Tensor:
         """Query vectors ``(rows, dim)`` in the space of the index."""
         vectors = self.asking.embed_queries(features) @ self.turn
-        return (
-            unit(vectors) if self.metric == "cosine" else vectors
-        )  # a bias is turned with the rest: its weight 1 is no dimension any more
+        # a bias is turned with the rest: its weight 1 is no dimension any more
+        return unit(vectors) if self.metric == "cosine" else vectors
 
     def embed_items(self, features: Features) -> Tensor:
         """Item vectors ``(rows, dim)``, by the model of the index."""

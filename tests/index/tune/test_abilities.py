@@ -22,9 +22,9 @@ ALL = list(dict.fromkeys(each for room in (None, 60, 150, 300, 700, 2000) for ea
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
-    abilities._tried.cache_clear()
+    abilities._able.cache_clear()
     yield
-    abilities._tried.cache_clear()
+    abilities._able.cache_clear()
 
 
 def test_this_faiss_builds_everything_that_is_proposed(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,6 +18,7 @@ from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.ivf import Ivf
 from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.workshop import quietly
+from tt_hydra.quantization.binary import Binary
 from tt_hydra.quantization.opq import Opq
 from tt_hydra.quantization.pca import Pca
 from tt_hydra.quantization.pq import Pq
@@ -30,32 +31,34 @@ SMALL: dict[str, IndexSpec] = {"flat": Flat(), "ivf": Ivf(nlist=2, nprobe=2), "h
 
 
 def buildable(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those that the installed FAISS can build; says which kinds it cannot."""
-    reasons = {candidate: _inability(candidate) for candidate in candidates}
-    for reason in dict.fromkeys(reason for reason in reasons.values() if reason is not None):
-        logger.warning("index=auto does without what is not to be had here: %s", reason)
-    return [candidate for candidate in candidates if reasons[candidate] is None]
+    """Those that the installed FAISS can build; what it cannot is told once."""
+    return [candidate for candidate in candidates if _able(candidate.family, _small(candidate.quantization))]
 
 
-def _inability(candidate: Candidate) -> str | None:
-    """Why such an index cannot be built, whatever its sizes; None where it can."""
-    codes = candidate.quantization
-    if isinstance(codes, Pq | Opq):
-        codes = replace(codes, m=2)
-    elif isinstance(codes, Pca):
-        codes = replace(codes, dim=DIM // 2)
-    return _tried(candidate.family, codes)
+def _small(codes: Quantization) -> Quantization:
+    """The same codes over few dimensions; rescoring is none of FAISS's."""
+    match codes:
+        case Pq() | Opq():
+            return replace(codes, m=2, refine=0)
+        case Pca():
+            return replace(codes, dim=DIM // 2, refine=0)
+        case Binary():
+            return replace(codes, refine=0)
+        case _:
+            return codes
 
 
 @cache
-def _tried(family: str, codes: Quantization) -> str | None:
+def _able(family: str, codes: Quantization) -> bool:
     vectors = np.random.default_rng(0).standard_normal((ROWS, DIM), dtype=np.float32)
     try:
         with quietly():
             build_index(SMALL[family], codes, vectors, "dot").search(vectors[:1], 1)
     except IndexSpecError:  # about these sizes: those of a candidate are checked by themselves
-        return None
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError) as error:
+        return True
+    except (AttributeError, RuntimeError, TypeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return f"FAISS {faiss.__version__} cannot build {Candidate(SMALL[family], codes).name()}: {reason}"
-    return None
+        name = Candidate(SMALL[family], codes).name()
+        logger.warning("index=auto does without what is not to be had here: FAISS %s cannot build %s: %s", faiss.__version__, name, reason)
+        return False
+    return True
