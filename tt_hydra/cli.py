@@ -26,7 +26,7 @@ from tt_hydra.config.commands import COMMANDS, PATHS, TEXTS, misplaced
 from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
 from tt_hydra.config.environment import environment
 from tt_hydra.config.overrides import message
-from tt_hydra.config.paths import config_dir, places_of
+from tt_hydra.config.paths import OwnOptions, config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.errors import ConfigError, TTHydraError, interruption
 from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job
@@ -175,10 +175,8 @@ def _outputs(config: DictConfig) -> Path:
 def _in_own_process(config: DictConfig, context: Context) -> Mapping[str, float]:
     """One job of a ``--multirun`` on several devices: Lightning re-runs the command line in every rank, so it must be the job's own."""
     hydra_node = HydraConfig.get()
-    folders = [f"--config-dir={folder}" for folder in context.call.folders]
     moved = [f"hydra.run.dir={quote(hydra_node.runtime.output_dir)}", "runtime.set_latest=false"]
-    places = places_of(hydra_node.overrides.hydra)
-    command = [sys.executable, "-m", "tt_hydra", *folders, *places, *hydra_node.overrides.task, *moved]
+    command = [sys.executable, "-m", "tt_hydra", *OwnOptions.of(hydra_node).words(), *hydra_node.overrides.task, *moved]
     status = run_job(command)
     if status:
         raise TTHydraError(f"the job ended with status {status}: {shlex.join(command)}")

@@ -19,7 +19,7 @@ from tt_hydra.config.build import build
 from tt_hydra.config.changed import changed
 from tt_hydra.config.check import Checked, check
 from tt_hydra.config.commands import COMMANDS, RUN_DIR, RUNS, strangers
-from tt_hydra.config.paths import config_dir, places_of
+from tt_hydra.config.paths import OwnOptions, config_dir
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.config.summary import summary
@@ -98,7 +98,7 @@ def _run(config: DictConfig, context: Context) -> Mapping[str, float]:
 
 def _differing(config: DictConfig, context: Context) -> dict[str, tuple[Any, Any]]:
     hydra_node = HydraConfig.get()
-    return changed(context.loader, context.call.command, config, hydra_node.runtime.choices, places_of(hydra_node.overrides.hydra))
+    return changed(context.loader, context.call.command, config, hydra_node.runtime.choices, OwnOptions.of(hydra_node).overrides())
 
 
 def _check(config: DictConfig, context: Context) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -25,6 +24,7 @@ from tt_hydra.artifact.files import replace_text
 from tt_hydra.config.arguments import quote
 from tt_hydra.config.environment import environment
 from tt_hydra.config.overlay import overlay
+from tt_hydra.config.paths import OwnOptions
 from tt_hydra.config.problems import refuse
 from tt_hydra.errors import GateError, TTHydraError
 from tt_hydra.process import WORKER, Helpers
@@ -49,8 +49,6 @@ REPORT = "sweep.html"
 """The report of a study, in its folder."""
 BEST = "best"
 """Folder and overlay of the winner."""
-PLAIN = re.compile(r"[\w:/.-]+")
-"""Texts that Hydra reads back unquoted."""
 REPORTED_EVERY_SECONDS = 60.0
 """How often the report is written while the study runs; it always is at the end."""
 
@@ -93,7 +91,7 @@ class _Session:
         self._allowed = tuple(config.runtime.allow_targets)
         self._helps = WORKER in os.environ
         n_trials = config.hydra.sweeper.n_trials
-        self._dirs, self._places = _own_options(config)
+        self._own = OwnOptions.of(config.hydra)
         self._driver = Driver(
             Plan(
                 settings=self._settings,
@@ -102,7 +100,7 @@ class _Session:
                 n_trials=N_TRIALS if n_trials is None and self._settings.minutes is None else n_trials,
                 seed=int(config.seed) if self._settings.seed is None else self._settings.seed,
                 shared=search.shared,
-                program=("python", "-m", "tt_hydra", *_looked_up(self._dirs, self._places)),
+                program=("python", "-m", "tt_hydra", *self._own.words()),
                 command=shlex.join(["python", "-m", "tt_hydra", *(word for word in sys.argv[1:] if word != "--config-name=run")]),
                 read_points=_points,
             )
@@ -196,8 +194,8 @@ class _Session:
         if best is None:
             return
         figures = ", ".join(f"{key} {value:.4g}" for key, value in best.values.items())
-        dirs = [*self._dirs, str(self._folder)]
-        use = shlex.join(["python", "-m", "tt_hydra", *_looked_up(dirs, self._places), f"experiment={BEST}"])
+        own = OwnOptions((*self._own.folders, str(self._folder)), self._own.places)
+        use = shlex.join(["python", "-m", "tt_hydra", *own.words(), f"experiment={BEST}"])
         content = overlay(
             self._loader, [*self._shared, *best.overrides], [f"Trial {best.number} of {record.name}: {figures}", f"Example: {use}"]
         )
@@ -238,9 +236,9 @@ class _Session:
         registry = Registry(self._outputs / REGISTRY)
         folder = self._folder / BEST / "bundle"
         try:
-            version = ensure(registry, Bundle.load(folder), Gate(), allow=self._allowed, command=self._publishing(folder))
+            version = ensure(registry, Bundle.load(folder), Gate(), allow=self._allowed)
         except GateError as refusal:
-            logger.warning("%s", refusal)
+            logger.warning("%s. These are keys of: %s", refusal, self._publishing(folder))
             return
         logger.info("bundle=current is now version %d of %s", version.number, registry.folder)
 
@@ -252,20 +250,6 @@ class _Session:
         if self._allowed:
             words.append(f"allow_targets=[{','.join(self._allowed)}]")
         return shlex.join(["python", "-m", "tt_hydra", "versions", *words])
-
-
-def _own_options(config: DictConfig) -> tuple[list[str], list[str]]:
-    """Where options of the user's own are looked up: folders of ``--config-dir``, and what ``hydra.searchpath`` names."""
-    sources = [(str(source.provider), source) for source in config.hydra.runtime.config_sources]
-    dirs = [str(source.path) for provider, source in sources if provider == "command-line"]
-    return dirs, [f"{source.schema}://{source.path}" for provider, source in sources if provider == "hydra.searchpath in command-line"]
-
-
-def _looked_up(dirs: Sequence[str], places: Sequence[str]) -> list[str]:
-    """The words that have options looked up there: Hydra takes one ``--config-dir``, and ``hydra.searchpath`` for all others."""
-    words = [f"--config-dir={folder}" for folder in dirs[:1]]
-    more = [text if PLAIN.fullmatch(text) else quote(text) for text in (*(f"file://{folder}" for folder in dirs[1:]), *places)]
-    return [*words, *([f"hydra.searchpath=[{','.join(more)}]"] if more else [])]
 
 
 def _points(folder: Path) -> list[OperatingPoint]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 
 import pytest
+from hydra.types import RunMode
 
 from tt_hydra.config.changed import changed
 from tt_hydra.config.compose import compose, make_loader
-from tt_hydra.config.paths import PACKAGE, config_dir, places_of
+from tt_hydra.config.paths import PACKAGE, OwnOptions, config_dir
 from tt_hydra.config.problems import Problem, did_you_mean, nearest, refuse
 from tt_hydra.config.summary import summary
 from tt_hydra.errors import ConfigError
@@ -56,7 +57,9 @@ def test_what_differs_is_found_where_the_search_path_says(tmp_path):
     loader, place = make_loader(), f"hydra.searchpath=[file://{tmp_path}]"
     config, problems = compose(loader, "run", [place, "index=mine", "index.efSearch=7"])
     assert not problems
-    found = changed(loader, "run", config, {"index": "mine"}, places_of([place, "hydra.run.dir=x"]))
+    own = OwnOptions.of(loader.load_configuration("run", [place], run_mode=RunMode.RUN).hydra)
+    found = changed(loader, "run", config, {"index": "mine"}, own.overrides())
+    assert own.words() == [place]
     assert found == {"index": ("flat", "mine"), "index.efSearch": (128, 7)}
 
 

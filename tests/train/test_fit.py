@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,6 +183,17 @@ def test_more_devices_than_pairs_are_refused_before_any_process_is_started(make_
     job = make_job(batch_size=400, devices=400)
     with pytest.raises(ConfigError, match="288 training pairs, fewer than one each"):
         fit(job, tmp_path, Reporting(folder=tmp_path, progress_bar=False))
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+@pytest.mark.parametrize("optimizer", [SGD(lr=1.0, momentum=0.0), AdamW(lr=1.0, eps=1.0, weight_decay=0.0)], ids=["sgd", "adamw"])
+def test_no_step_is_longer_than_the_gradient_may_be(train: Train, optimizer: object, precision: str) -> None:
+    """With these rates a step of SGD is the gradient; one of AdamW is a mean of gradients, divided by more than one."""
+    largest, batch_size = 1e-4, 64
+    step = {"optimizer": optimizer, "precision": precision, "gradient_clip": largest, "batch_size": batch_size}
+    before, after = weights(train(max_epochs=0, **step)), weights(train(max_epochs=1, **step))
+    moved = sum(float((after[name] - value).square().sum()) for name, value in before.items()) ** 0.5
+    assert 0 < moved <= largest * math.ceil(288 / batch_size) * 1.01
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
+from hydra.conf import HydraConf
+
 import tt_hydra
+from tt_hydra.config.arguments import quote
 from tt_hydra.errors import ConfigError
 
 PACKAGE = Path(tt_hydra.__file__).resolve().parent
+PLAIN = re.compile(r"[\w:/.-]+")
+"""Texts that Hydra reads back unquoted."""
 
 
 def config_dir() -> Path:
@@ -24,6 +30,37 @@ def config_dir() -> Path:
     raise ConfigError(f"no run.yaml in {places[0]} nor in {places[1]}: the installation is incomplete, install tt-hydra again")
 
 
-def places_of(overrides: Sequence[str]) -> list[str]:
-    """Those of Hydra's own overrides that say where else options are looked up."""
-    return [each for each in overrides if each.startswith("hydra.searchpath=")]
+@dataclass(frozen=True, slots=True)
+class OwnOptions:
+    """Where options of the user's own are looked up.
+
+    Attributes:
+        folders: those of ``--config-dir``.
+        places: what ``hydra.searchpath`` names.
+    """
+
+    folders: tuple[str, ...]
+    places: tuple[str, ...]
+
+    @classmethod
+    def of(cls, hydra_node: HydraConf) -> OwnOptions:
+        """Reads them from Hydra's own node of a composed configuration."""
+        sources = [(str(source.provider), source) for source in hydra_node.runtime.config_sources]
+        return cls(
+            tuple(str(source.path) for provider, source in sources if provider == "command-line"),
+            tuple(f"{source.schema}://{source.path}" for provider, source in sources if provider == "hydra.searchpath in command-line"),
+        )
+
+    def words(self) -> list[str]:
+        """The words of a command line that have options looked up there: Hydra takes one ``--config-dir``, the others as places."""
+        places = (*(f"file://{folder}" for folder in self.folders[1:]), *self.places)
+        return [f"--config-dir={folder}" for folder in self.folders[:1]] + _searchpath(places)
+
+    def overrides(self) -> list[str]:
+        """What a loader over the folders is told to look in the places too."""
+        return _searchpath(self.places)
+
+
+def _searchpath(places: tuple[str, ...]) -> list[str]:
+    texts = [text if PLAIN.fullmatch(text) else quote(text) for text in places]
+    return [f"hydra.searchpath=[{','.join(texts)}]"] if texts else []

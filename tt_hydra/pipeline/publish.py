@@ -101,7 +101,6 @@ def publish(
     against: int | None = None,
     force: bool = False,
     allow: Sequence[str] = (),
-    command: str | None = None,
 ) -> Version:
     """Makes a bundle the current version, if it passes the gate.
 
@@ -115,7 +114,6 @@ def publish(
         against: the version that it is held against; None for the current one.
         force: let everything through; the figures are told all the same.
         allow: module prefixes of components of one's own that the bundles may use.
-        command: the command line that takes the keys which a refusal names, where it is not the one that was given.
 
     Raises:
         GateError: it is worse than allowed, or lacks changes of the catalogue that the log no longer holds; nothing was published.
@@ -127,7 +125,7 @@ def publish(
         for line in verdict.lines:
             logger.info("%s", line)
         if verdict.failed and not force:
-            raise GateError(_refusal(bundle, verdict, gate, command))
+            raise GateError(_refusal(bundle, verdict, gate))
         try:
             return registry.publish(bundle, instead_of=verdict.against if instead_of is None and against is None else instead_of)
         except OvertakenError:
@@ -136,15 +134,7 @@ def publish(
             logger.info("version %s became current meanwhile: the gate asks once more", registry.current)
 
 
-def ensure(
-    registry: Registry,
-    bundle: Bundle,
-    gate: Gate,
-    *,
-    force: bool = False,
-    allow: Sequence[str] = (),
-    command: str | None = None,
-) -> Version:
+def ensure(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = False, allow: Sequence[str] = ()) -> Version:
     """The current version, if it is this bundle or was made from it by compaction or an upgrade; otherwise the bundle is published.
 
     Args:
@@ -153,7 +143,6 @@ def ensure(
         gate: what is allowed.
         force: let everything through.
         allow: module prefixes of components of one's own.
-        command: as in `publish`.
 
     Raises:
         GateError: as `publish`.
@@ -163,7 +152,7 @@ def ensure(
         version = registry.version(registry.current)
         if bundle.manifest == version.manifest or bundle.manifest.fingerprint in version.manifest.conditions.get(MADE_FROM, ()):
             return version
-    return publish(registry, bundle, gate, force=force, allow=allow, command=command)
+    return publish(registry, bundle, gate, force=force, allow=allow)
 
 
 def judge(registry: Registry, bundle: Bundle, gate: Gate, *, against: int | None = None, allow: Sequence[str] = ()) -> Verdict:
@@ -243,15 +232,14 @@ def _lower(name: str, key: str, values: Sequence[float], margin: float) -> Figur
     return Figure(name=name, key=key, candidate=candidate, current=current, bound=current - margin - 1e-9)
 
 
-def _refusal(bundle: Bundle, verdict: Verdict, gate: Gate, command: str | None) -> str:
+def _refusal(bundle: Bundle, verdict: Verdict, gate: Gate) -> str:
     told = [
         f"its {each.name} is {each.candidate:.4g}, version {verdict.against} has {each.current:.4g}, and gate.{each.key}="
         f"{getattr(gate, each.key):g} allows {each.bound:.4g}"
         for each in verdict.failed
     ]
     keys = " and ".join(f"gate.{each.key}" for each in verdict.failed)
-    taken = "" if command is None else f", both of which are keys of: {command}"
     return (
         f"{bundle.folder} is not published: {'; '.join(told)} (on the same {verdict.questions} questions). Version {verdict.against} stays "
-        f"current. Allow more with {keys}, or publish it all the same with force=true{taken}"
+        f"current. Allow more with {keys}, or publish it all the same with force=true"
     )

@@ -155,10 +155,8 @@ class RetrievalModule(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """By the norm of all gradients; Lightning's own way takes no sparse ones."""
-        if not self.tables:
-            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_val is not None:
+        """By the norm of all gradients; Lightning's way takes no sparse ones, and no fused optimizer in bf16."""
+        if gradient_clip_val is not None:
             clip_gradients((weight for group in optimizer.param_groups for weight in group["params"]), gradient_clip_val)
 
     def _autocast(self) -> AbstractContextManager[object]:
