@@ -13,7 +13,7 @@ from tt_hydra.contracts import Padded
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.tower import pretrained, transformer
 from tt_hydra.tower.packed import PackedBert, packs, unpacked
-from tt_hydra.tower.packed_attention import runs_of
+from tt_hydra.tower.packed_attention import layout_of
 from tt_hydra.tower.transformer import Transformer
 
 SIZES: dict[str, Any] = {
@@ -119,9 +119,19 @@ def test_unpacked_puts_zeros_where_there_is_no_token() -> None:
     assert vectors.grad.flatten().tolist() == [0, 1, 2]
 
 
-def test_runs_are_neighbours_of_one_length() -> None:
-    assert runs_of([5, 2, 2, 0, 0]) == [(0, 1, 5), (5, 2, 2)]
-    assert runs_of([]) == []
+def test_sequences_of_like_lengths_share_a_block_and_come_back_from_it() -> None:
+    layout = layout_of([17, 16, 3, 0, 0], 40)
+    assert [(block.start, block.number, block.length) for block in layout.blocks] == [(0, 1, 32), (32, 2, 16)]
+    packed = torch.arange(40.0)[:, None]
+    padded = layout.empty(1, dtype=torch.float32)
+    padded[:-1] = packed[layout.places]
+    first, second = (block.of(padded)[..., 0] for block in layout.blocks)
+    assert first.tolist() == [[*range(17), *[36] * 15]]
+    assert second.tolist() == [[*range(17, 33)], [33, 34, 35, *[36] * 13]]
+    assert layout.blocks[1].hidden.flatten(1).sum(dim=1).tolist() == [0, 13]
+    assert padded[layout.back].flatten().tolist() == [*range(36), 0, 0, 0, 0]
+    assert layout_of([16, 16], 33).blocks[0].hidden is None
+    assert layout_of([], 8).blocks == []
 
 
 def test_groups_and_empty_texts_change_nothing(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tt_hydra.tower.dropout import dropout, dropout_add_norm
-from tt_hydra.tower.packed_attention import Run, attend, runs_of
+from tt_hydra.tower.packed_attention import Layout, attend, layout_of
 
 logger = logging.getLogger(__name__)
 
 KNOWN = {"BertModel": False, "RobertaModel": True, "XLMRobertaModel": True, "CamembertModel": True}
 """Encoders of ``transformers`` whose forward this is, and whether their position numbers begin after the padding's."""
+
+LEAST_ROWS = 8
+"""The number of rows is a multiple of this."""
 
 
 def packs(encoder: Any) -> bool:
@@ -67,13 +70,15 @@ class PackedBert:
             ids: ``(tokens,)`` token ids of all sequences.
             lengths: of each sequence; sequences of one length are best neighbours.
         """
-        runs = runs_of(lengths)
-        vectors = self._embed(ids, lengths)
+        tokens = len(ids)
+        left = _rounded(tokens + 1) - tokens
+        layout = layout_of(lengths, tokens + left)
+        vectors = self._embed(functional.pad(ids, (0, left)), [*lengths, *[1] * left])
         if torch.is_autocast_enabled("cpu"):
             vectors = vectors.to(torch.get_autocast_dtype("cpu"))
         for module in self._encoder.encoder.layer:
-            vectors = (_fused_layer if _fusible(module) else _layer)(module, vectors, runs)
-        return vectors
+            vectors = (_fused_layer if _fusible(module) else _layer)(module, vectors, layout)
+        return vectors[:tokens]
 
     def _embed(self, ids: Tensor, lengths: list[int]) -> Tensor:
         embeddings = self._encoder.embeddings
@@ -83,10 +88,19 @@ class PackedBert:
         return dropout(embeddings.LayerNorm(vectors), _share(embeddings.dropout))
 
 
-def _layer(layer: Any, vectors: Tensor, runs: list[Run]) -> Tensor:
+def _rounded(tokens: int) -> int:
+    """So many tokens, or up to a thirty-second more.
+
+    oneDNN compiles its kernels for each number of rows, which takes longer than to run them; so there are few such numbers.
+    """
+    step = max(LEAST_ROWS, (1 << tokens.bit_length() - 1) // 32)
+    return -(-tokens // step) * step
+
+
+def _layer(layer: Any, vectors: Tensor, layout: Layout) -> Tensor:
     own, joined = layer.attention.self, layer.attention.output
     qkv = _project(vectors, own.query, own.key, own.value)
-    mixed = attend(qkv.view(len(qkv), 3, own.num_attention_heads, -1), runs, _share(own.dropout))
+    mixed = attend(qkv.view(len(qkv), 3, own.num_attention_heads, -1), layout, _share(own.dropout))
     vectors = dropout_add_norm(joined.dense(mixed), vectors, joined.LayerNorm, _share(joined.dropout))
     inner = layer.intermediate.intermediate_act_fn(layer.intermediate.dense(vectors))
     return dropout_add_norm(layer.output.dense(inner), vectors, layer.output.LayerNorm, _share(layer.output.dropout))
@@ -109,10 +123,10 @@ def _fusible(layer: Any) -> bool:
     return plain and erf and has_onednn and not torch.is_grad_enabled() and not layer.training
 
 
-def _fused_layer(layer: Any, vectors: Tensor, runs: list[Run]) -> Tensor:
+def _fused_layer(layer: Any, vectors: Tensor, layout: Layout) -> Tensor:
     own, joined, up, down = layer.attention.self, layer.attention.output, layer.intermediate, layer.output
     qkv = _project(vectors, own.query, own.key, own.value)
-    mixed = attend(qkv.view(len(qkv), 3, own.num_attention_heads, -1), runs, 0.0)
+    mixed = attend(qkv.view(len(qkv), 3, own.num_attention_heads, -1), layout, 0.0)
     with torch.autocast("cpu", enabled=False):
         vectors = joined.LayerNorm(_plus(joined.dense, mixed, vectors))
         inner = torch.ops.mkldnn._linear_pointwise(vectors, *_weights(up.dense, vectors), "gelu", [], "none")
