@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertMode
 from tt_hydra.contracts import Padded
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.tower import pretrained, transformer
+from tt_hydra.tower.kept import KeptWeights
 from tt_hydra.tower.packed import PackedBert, packs, unpacked
 from tt_hydra.tower.packed_attention import layout_of
 from tt_hydra.tower.transformer import Transformer
+from tt_hydra.train.optimizer import AdamW
 
 SIZES: dict[str, Any] = {
     "vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40,
@@ -51,7 +54,7 @@ def test_vectors_and_gradients_are_those_of_the_padded_forward(kind: str, activa
     ids, mask = sequences()
     weights = torch.randn(int(mask.sum()), 24, generator=torch.Generator().manual_seed(2))
     found = []
-    for vectors in (padded_forward(encoder, ids, mask), PackedBert(encoder)(ids[mask], LENGTHS)):
+    for vectors in (padded_forward(encoder, ids, mask), PackedBert(encoder, KeptWeights())(ids[mask], LENGTHS)):
         encoder.zero_grad()
         (vectors * weights).sum().backward()
         found.append((vectors, {name: parameter.grad.clone() for name, parameter in encoder.named_parameters()}))
@@ -60,7 +63,7 @@ def test_vectors_and_gradients_are_those_of_the_padded_forward(kind: str, activa
     for name, gradient in gradients.items():
         assert (packed_gradients[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-4, name
     with torch.inference_mode():
-        torch.testing.assert_close(PackedBert(encoder)(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(PackedBert(encoder, KeptWeights())(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_bfloat16_stays_close(tiny_bert: Path) -> None:
@@ -69,9 +72,55 @@ def test_bfloat16_stays_close(tiny_bert: Path) -> None:
     expected = padded_forward(encoder, ids, mask)
     for mode in (torch.inference_mode(), contextlib.nullcontext()):
         with mode, torch.autocast("cpu", torch.bfloat16):
-            vectors = PackedBert(encoder)(ids[mask], LENGTHS)
+            vectors = PackedBert(encoder, KeptWeights())(ids[mask], LENGTHS)
         assert vectors.dtype is torch.bfloat16
         assert torch.cosine_similarity(vectors.float(), expected).min() > 0.99
+
+
+@pytest.mark.parametrize("context", [torch.inference_mode, torch.no_grad])
+def test_kept_weights_follow_what_becomes_of_the_encoder(context: Any) -> None:
+    encoder, other = encoder_of("bert"), encoder_of("bert", hidden_act="relu")
+    ids, mask = sequences()
+    kept = KeptWeights()
+
+    def vectors(weights: KeptWeights) -> Tensor:
+        with context(), torch.autocast("cpu", torch.bfloat16):
+            return PackedBert(encoder, weights)(ids[mask], LENGTHS)
+
+    def step() -> None:
+        encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state.pow(3).sum().backward()
+        AdamW(lr=0.1).build([{"params": list(encoder.parameters())}]).step()
+
+    def replace() -> None:
+        encoder.encoder.layer[0].output.dense.weight = nn.Parameter(torch.zeros(24, 40))
+
+    def move() -> None:
+        nn.init.zeros_(encoder.encoder.layer[2].intermediate.dense.bias)
+
+    before = vectors(kept)
+    for change in (step, lambda: encoder.load_state_dict(other.state_dict()), move, replace):
+        assert torch.equal(vectors(kept), before)
+        change()
+        after = vectors(kept)
+        assert not torch.equal(after, before)
+        assert torch.equal(after, vectors(KeptWeights()))
+        before = after
+    assert copy.deepcopy(kept) is not kept
+
+
+def test_a_change_of_mode_forgets_kept_weights(tiny_bert: Path) -> None:
+    """A fused step of torch's own leaves no trace on a weight."""
+    encoder = pretrained.load_encoder(str(tiny_bert))
+    tokens = Padded(torch.randint(5, 30, (2, 7)), torch.ones(2, 7, dtype=torch.bool))
+    text = Transformer(encoder, Mean(), 0, 1.0, 1.0).eval()
+    with torch.inference_mode():
+        before = text(tokens)
+    text.train()(tokens).square().sum().backward()
+    torch.optim.AdamW(encoder.parameters(), lr=0.1, fused=True).step()
+    with torch.inference_mode():
+        after, fresh = text.eval()(tokens), Transformer(encoder, Mean(), 0, 1.0, 1.0).eval()(tokens)
+    assert not torch.equal(after, before)
+    assert torch.equal(after, fresh)
 
 
 def test_other_linear_layers_are_called_as_they_are() -> None:
@@ -84,9 +133,9 @@ def test_other_linear_layers_are_called_as_they_are() -> None:
         layer.attention.self.query.__class__ = Doubled
     ids, mask = sequences()
     expected = padded_forward(encoder, ids, mask)
-    torch.testing.assert_close(PackedBert(encoder)(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(PackedBert(encoder, KeptWeights())(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
     with torch.inference_mode():
-        torch.testing.assert_close(PackedBert(encoder)(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(PackedBert(encoder, KeptWeights())(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_attention_drops_the_same_weights_forward_and_backward() -> None:
@@ -99,7 +148,7 @@ def test_attention_drops_the_same_weights_forward_and_backward() -> None:
         with torch.no_grad():
             table[7] += change
         try:
-            return PackedBert(encoder)(ids[mask], LENGTHS).pow(2).sum()
+            return PackedBert(encoder, KeptWeights())(ids[mask], LENGTHS).pow(2).sum()
         finally:
             with torch.no_grad():
                 table[7] -= change

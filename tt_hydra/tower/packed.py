@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tt_hydra.tower.dropout import dropout, dropout_add_norm
+from tt_hydra.tower.kept import KeptWeights
 from tt_hydra.tower.packed_attention import Layout, attend, layout_of
 
 logger = logging.getLogger(__name__)
@@ -57,10 +58,11 @@ class PackedBert:
 
     Args:
         encoder: a model of ``transformers`` for which ``packs`` holds.
+        kept: its weights as forwards without gradient take them, shared by all that are made of this encoder.
     """
 
-    def __init__(self, encoder: Any) -> None:
-        self._encoder = encoder
+    def __init__(self, encoder: Any, kept: KeptWeights) -> None:
+        self._encoder, self._kept = encoder, kept
         self._first_position = int(encoder.config.pad_token_id) + 1 if KNOWN[type(encoder).__name__] else 0
 
     def __call__(self, ids: Tensor, lengths: list[int]) -> Tensor:
@@ -77,7 +79,7 @@ class PackedBert:
         if torch.is_autocast_enabled("cpu"):
             vectors = vectors.to(torch.get_autocast_dtype("cpu"))
         for module in self._encoder.encoder.layer:
-            vectors = (_fused_layer if _fusible(module) else _layer)(module, vectors, layout)
+            vectors = _fused_layer(module, vectors, layout, self._kept) if _fusible(module) else _layer(module, vectors, layout)
         return vectors[:tokens]
 
     def _embed(self, ids: Tensor, lengths: list[int]) -> Tensor:
@@ -123,23 +125,15 @@ def _fusible(layer: Any) -> bool:
     return plain and erf and has_onednn and not torch.is_grad_enabled() and not layer.training
 
 
-def _fused_layer(layer: Any, vectors: Tensor, layout: Layout) -> Tensor:
+def _fused_layer(layer: Any, vectors: Tensor, layout: Layout, kept: KeptWeights) -> Tensor:
     own, joined, up, down = layer.attention.self, layer.attention.output, layer.intermediate, layer.output
-    qkv = _project(vectors, own.query, own.key, own.value)
-    mixed = attend(qkv.view(len(qkv), 3, own.num_attention_heads, -1), layout, 0.0)
+    dtype, fused = vectors.dtype, torch.ops.mkldnn._linear_pointwise
     with torch.autocast("cpu", enabled=False):
-        vectors = joined.LayerNorm(_plus(joined.dense, mixed, vectors))
-        inner = torch.ops.mkldnn._linear_pointwise(vectors, *_weights(up.dense, vectors), "gelu", [], "none")
-        return down.LayerNorm(_plus(down.dense, inner, vectors))  # type: ignore[no-any-return]
-
-
-def _plus(linear: nn.Linear, vectors: Tensor, residual: Tensor) -> Tensor:
-    """``linear(vectors) + residual`` in one pass."""
-    return torch.ops.mkldnn._linear_pointwise.binary(vectors, residual, *_weights(linear, vectors), "add")  # type: ignore[no-any-return]
-
-
-def _weights(linear: nn.Linear, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    return linear.weight.to(vectors.dtype), linear.bias.to(vectors.dtype)
+        qkv = functional.linear(vectors, *kept.of(dtype, own.query, own.key, own.value))
+        mixed = attend(qkv.view(len(qkv), 3, own.num_attention_heads, -1), layout, 0.0)
+        vectors = joined.LayerNorm(fused.binary(mixed, vectors, *kept.of(dtype, joined.dense), "add"))
+        inner = fused(vectors, *kept.of(dtype, up.dense), "gelu", [], "none")
+        return down.LayerNorm(fused.binary(inner, vectors, *kept.of(dtype, down.dense), "add"))  # type: ignore[no-any-return]
 
 
 def _share(module: nn.Dropout) -> float:

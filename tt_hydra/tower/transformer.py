@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tt_hydra.contracts import Padded, Pooling
+from tt_hydra.tower.kept import KeptWeights
 from tt_hydra.tower.packed import PackedBert, packs, unpacked
 from tt_hydra.tower.pretrained import save_config
 from tt_hydra.tower.spec import TextEncoder
@@ -50,6 +51,7 @@ class Transformer(TextEncoder):
         self.lr_scale, self.layer_lr_decay = lr_scale, layer_lr_decay
         self.layers = layer_count(encoder)
         self.trained = frozen_layers is not None
+        self._kept = KeptWeights()
         self._freeze(frozen_layers)
         self.train()
         if not packs(encoder):
@@ -69,7 +71,7 @@ class Transformer(TextEncoder):
 
     def _packed(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """Vectors of texts sorted by falling length, in groups of about as many tokens."""
-        encode = PackedBert(self.encoder)
+        encode = PackedBert(self.encoder, self._kept)
         pooled, start = [], 0
         lengths = mask.sum(dim=1)
         for count in _groups(lengths.tolist()):
@@ -97,6 +99,7 @@ class Transformer(TextEncoder):
 
     def train(self, mode: bool = True) -> Self:
         """A frozen encoder stays in evaluation mode: its vectors are those of the cache."""
+        self._kept.clear()
         return super().train(mode and self.trained)
 
     def lr_scales(self) -> dict[str, float]:

@@ -46,6 +46,8 @@ class RowAdamW(torch.optim.AdamW):
         for _, weight, _ in tables:
             weight.grad = None
         super().step()
+        for group in self.param_groups:
+            torch.autograd.graph.increment_version([weight for weight in group["params"] if weight.grad is not None])  # fused steps do not
         for group, weight, gradient in tables:
             weight.grad = gradient
             self._update_rows(weight, gradient.coalesce(), group)
