@@ -7,6 +7,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+FEW_ROWS = 16
+"""Rows for which oneDNN orders weights: those of a single short text, where reordering weighs most."""
+
 
 class KeptWeights:
     """Linear layers side by side, in the type that is asked for; kept until one of their weights is changed.
@@ -19,11 +22,15 @@ class KeptWeights:
         self._kept: dict[nn.Linear, tuple[tuple[object, ...], Tensor, Tensor]] = {}
 
     def of(self, dtype: torch.dtype, *layers: nn.Linear) -> tuple[Tensor, Tensor]:
-        """Weights ``(sum of widths, input width)`` and biases ``(sum of widths,)`` of layers that are always asked for together."""
+        """Weights ``(sum of widths, input width)`` and biases ``(sum of widths,)`` of layers that are always asked for together.
+
+        In bf16 the weights are in oneDNN's own order, in which only its operators take them; else each call would reorder them.
+        """
         state = (dtype, *(_state(part) for layer in layers for part in (layer.weight, layer.bias)))
         kept = self._kept.get(layers[0])
         if kept is None or kept[0] != state:
-            kept = state, _joined([layer.weight for layer in layers], dtype), _joined([layer.bias for layer in layers], dtype)
+            weights, biases = (_joined([getattr(layer, name) for layer in layers], dtype) for name in ("weight", "bias"))
+            kept = state, torch.ops.mkldnn._reorder_linear_weight(weights, FEW_ROWS) if dtype is torch.bfloat16 else weights, biases
             self._kept[layers[0]] = kept
         return kept[1:]
 

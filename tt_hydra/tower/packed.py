@@ -129,7 +129,7 @@ def _fused_layer(layer: Any, vectors: Tensor, layout: Layout, kept: KeptWeights)
     own, joined, up, down = layer.attention.self, layer.attention.output, layer.intermediate, layer.output
     dtype, fused = vectors.dtype, torch.ops.mkldnn._linear_pointwise
     with torch.autocast("cpu", enabled=False):
-        qkv = functional.linear(vectors, *kept.of(dtype, own.query, own.key, own.value))
+        qkv = fused(vectors, *kept.of(dtype, own.query, own.key, own.value), "none", [], "none")
         mixed = attend(qkv.view(len(qkv), 3, own.num_attention_heads, -1), layout, 0.0)
         vectors = joined.LayerNorm(fused.binary(mixed, vectors, *kept.of(dtype, joined.dense), "add"))
         inner = fused(vectors, *kept.of(dtype, up.dense), "gelu", [], "none")
