@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,20 +19,22 @@ class KeptWeights:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[nn.Linear, tuple[tuple[object, ...], Tensor, Tensor]] = {}
+        self._kept: dict[nn.Linear, _Kept] = {}
 
     def of(self, dtype: torch.dtype, *layers: nn.Linear) -> tuple[Tensor, Tensor]:
         """Weights ``(sum of widths, input width)`` and biases ``(sum of widths,)`` of layers that are always asked for together.
 
         In bf16 the weights are in oneDNN's own order, in which only its operators take them; else each call would reorder them.
         """
-        state = (dtype, *(_state(part) for layer in layers for part in (layer.weight, layer.bias)))
+        sources = [part for layer in layers for part in (layer.weight, layer.bias)]
+        state = (dtype, *map(_state, sources))
         kept = self._kept.get(layers[0])
-        if kept is None or kept[0] != state:
-            weights, biases = (_joined([getattr(layer, name) for layer in layers], dtype) for name in ("weight", "bias"))
-            kept = state, torch.ops.mkldnn._reorder_linear_weight(weights, FEW_ROWS) if dtype is torch.bfloat16 else weights, biases
-            self._kept[layers[0]] = kept
-        return kept[1:]
+        if kept is None or kept.state != state:
+            weights, biases = _joined(sources[::2], dtype), _joined(sources[1::2], dtype)
+            if dtype is torch.bfloat16:
+                weights = torch.ops.mkldnn._reorder_linear_weight(weights, FEW_ROWS)
+            self._kept[layers[0]] = kept = _Kept(state, sources, weights, biases)
+        return kept.weights, kept.biases
 
     def clear(self) -> None:
         """Frees what is kept."""
@@ -42,8 +44,17 @@ class KeptWeights:
         return type(self)()
 
 
-def _state(weight: Tensor) -> tuple[int, int]:
-    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
+class _Kept(NamedTuple):
+    """Joined weights; their sources stay alive, so that no other weight can take a place that ``state`` names."""
+
+    state: tuple[object, ...]
+    sources: list[Tensor]
+    weights: Tensor
+    biases: Tensor
+
+
+def _state(weight: Tensor) -> tuple[int, int, int]:
+    return id(weight), weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 
 def _joined(parts: list[Tensor], dtype: torch.dtype) -> Tensor:
