@@ -220,7 +220,8 @@ def test_a_job_on_several_devices_is_a_process_of_its_own(line, runs, monkeypatc
     assert not runs
     assert len(commands) == 2
     assert commands[0][:3] == [sys.executable, "-m", "tt_hydra"]
-    assert {f"--config-dir={tmp_path}/mine", "train.devices=2", "seed=1", "runtime.set_latest=false", "data.path='a, b'"} <= set(commands[0])
+    told = {f"--config-dir={tmp_path}/mine", "train.devices=2", "seed=1", "runtime.set_latest=false", "data.path='a, b'"}
+    assert told <= set(commands[0])
     assert not any(word.startswith(("-m", "--multirun", "--config-name")) for word in commands[0][3:])
 
 
