@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.precision import MixedPrecision
 from safetensors.torch import load_file
 
 from tt_hydra.temperature.learned import Learned
@@ -64,6 +66,19 @@ def test_every_trained_weight_is_in_one_group(make_job: MakeJob) -> None:
     configured: Any = module.configure_optimizers()
     grouped = [id(parameter) for group in configured["optimizer"].param_groups for parameter in group["params"]]
     assert sorted(grouped) == sorted(id(parameter) for parameter in module.parameters() if parameter.requires_grad)
+
+
+def test_scaled_gradients_are_not_clipped_for_an_optimizer_that_unscales_them_later(make_job: MakeJob) -> None:
+    module = module_of(make_job(), 10)
+    precision = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    module.trainer = pl.Trainer(accelerator="cpu", plugins=[precision], logger=False, enable_checkpointing=False)
+    weights = list(module.parameters())
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    with pytest.raises(RuntimeError, match="unscaling of gradients internally"):
+        module.configure_gradient_clipping(torch.optim.AdamW(weights, fused=True), 1.0, "norm")
+    module.configure_gradient_clipping(torch.optim.AdamW(weights), 1.0, "norm")
+    assert sum(float(weight.grad.square().sum()) for weight in weights if weight.grad is not None) == pytest.approx(1.0, rel=1e-3)
 
 
 def test_each_step_is_logged_with_its_temperature(train: Train) -> None:

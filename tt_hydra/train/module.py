@@ -155,8 +155,14 @@ class RetrievalModule(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """By the norm of all gradients; Lightning's way takes no sparse ones, and no fused optimizer in bf16."""
-        if gradient_clip_val is not None:
+        """By the norm of all gradients; Lightning's way takes no sparse ones, and no fused optimizer in bf16, where nothing is scaled.
+
+        Where gradients are scaled it is taken: it refuses an optimizer that undoes that itself, after they were clipped.
+        """
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if scaled and not self.tables:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
             clip_gradients((weight for group in optimizer.param_groups for weight in group["params"]), gradient_clip_val)
 
     def _autocast(self) -> AbstractContextManager[object]:

@@ -56,8 +56,8 @@ class AdamW:
     def build(self, groups: ParameterGroups) -> Optimizer:
         """The optimizer over groups that carry their own ``lr`` and ``weight_decay``.
 
-        On a CPU it is the fused kernel, one pass over memory. On a GPU that would unscale gradients itself, and Lightning then refuses
-        to clip them in half precision.
+        On a CPU it is the fused kernel, one pass over memory. On a GPU that would unscale gradients of half precision itself, and
+        Lightning then refuses to clip them.
         """
         fused = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
         return RowAdamW(groups, lr=self.lr, weight_decay=self.weight_decay, betas=self.betas, eps=self.eps, fused=fused or None)
