@@ -24,6 +24,7 @@ from tt_hydra.loss.sampled_softmax import SampledSoftmax
 from tt_hydra.negatives.in_batch import InBatch
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.temperature.constant import Constant
+from tt_hydra.tower.autocast import Precision
 from tt_hydra.tower.bert import Bert
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.datamodule import BatchModule, EpochBatches
@@ -31,7 +32,7 @@ from tt_hydra.train.encode import by_length, evaluating
 from tt_hydra.train.memory import keep_freed_memory
 from tt_hydra.train.module import Objective, RetrievalModule
 from tt_hydra.train.optimizer import AdamW
-from tt_hydra.train.precision import LIGHTNING_NAMES, Precision, resolve_precision
+from tt_hydra.train.precision import LIGHTNING_NAMES, resolve_precision
 from tt_hydra.train.settings import TrainSettings
 
 

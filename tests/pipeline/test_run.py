@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from torch import Tensor
 from toy_table import ITEMS, USERS, write_table
 
 from tt_hydra.artifact.bundle import Bundle
@@ -19,12 +21,14 @@ from tt_hydra.config.commands import COMMANDS
 from tt_hydra.config.compose import compose, make_loader
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
+from tt_hydra.contracts import Features
 from tt_hydra.errors import DataError, TTHydraError
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.pipeline.run import RunResult, run
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.retriever import Retriever
+from tt_hydra.tower.two_tower import TwoTower
 
 SMALL = [
     *("embedding_dim=8", "tower.feature_dim=8", "tower.text_buckets=64", "train.batch_size=96", "train.max_epochs=3", "logger=none"),
@@ -112,6 +116,20 @@ def test_the_same_data_in_another_place_is_the_same_data(first: RunResult, go: R
 
 def test_where_and_how_loudly_changes_nothing(first: RunResult, go: Run) -> None:
     assert all(reused(go("runtime.embed_batch_size=7", "runtime.set_latest=false", "logger=csv")).values())
+
+
+def test_queries_are_timed_in_the_format_that_they_are_served_in(go: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    embed, alone = TwoTower.embed_queries, []
+
+    def seen(self: TwoTower, features: Features) -> Tensor:
+        if features.size == 1:
+            alone.append(torch.is_autocast_enabled("cpu"))
+        return embed(self, features)
+
+    monkeypatch.setattr(TwoTower, "embed_queries", seen)
+    go("train.precision=bf16", "train.max_epochs=0")
+    assert alone
+    assert all(alone)
 
 
 def test_the_bundle_searches_as_the_pipeline_did(first: RunResult) -> None:

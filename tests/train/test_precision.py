@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tt_hydra.errors import ConfigError
-from tt_hydra.train.precision import Device, Precision, autocast, resolve_device, resolve_precision
+from tt_hydra.tower.autocast import Precision
+from tt_hydra.train.precision import Device, resolve_device, resolve_precision
 
 
 @pytest.fixture
@@ -56,11 +57,3 @@ def test_a_choice_is_kept_but_half_precision_on_a_cpu_is_refused(machine) -> Non
     assert resolve_precision("bf16", "cpu", False) == "bf16"
     with pytest.raises(ConfigError, match=r"train\.precision=16 needs a GPU"):
         resolve_precision("16", "cpu", True)
-
-
-def test_autocast_computes_in_the_chosen_format() -> None:
-    layer, device = torch.nn.Linear(2, 2), torch.device("cpu")
-    with autocast(device, "bf16"):
-        assert layer(torch.ones(1, 2)).dtype is torch.bfloat16
-    with autocast(device, "32"):
-        assert layer(torch.ones(1, 2)).dtype is torch.float32

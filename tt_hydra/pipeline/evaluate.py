@@ -87,6 +87,7 @@ def evaluate(settings: EvaluateBundleSettings) -> Mapping[str, float]:
                 settings=settings.evaluate,
                 budget=Budget(),
                 seed=seed,
+                precision=bundle.manifest.precision,
             )
             evaluation.evaluate(job, settings.run_dir)
     return evaluation.load_metrics(settings.run_dir)

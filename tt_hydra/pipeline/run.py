@@ -162,6 +162,7 @@ def _evaluate(session: Session, dataset: Dataset, towers: TwoTower | None, embed
             settings=settings.evaluate,
             budget=settings.budget,
             seed=settings.seed,
+            precision=resolve_compute(settings, dataset).precision,
             prefixes=() if towers is None else trained_prefixes(settings.loss),
         )
         evaluation.evaluate(job, folder)

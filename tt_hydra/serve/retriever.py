@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tt_hydra.data.catalogue import Catalogue
 from tt_hydra.data.encoders import Text
 from tt_hydra.errors import BundleError, DataError
 from tt_hydra.serve.query import Hit, Query, Records
+from tt_hydra.tower.autocast import autocast
 from tt_hydra.tower.two_tower import TwoTower
 
 BATCH = 256
@@ -206,16 +206,9 @@ class Retriever:
         return self.bundle.query_vectors[[self.records.number(str(query.query_id)) for query in queries]]
 
     def _run(self, embed: Callable[[Features], Tensor], features: Features) -> FloatArray:
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), autocast(self._device, self.bundle.manifest.precision):
             vectors: FloatArray = embed(features.to(self._device)).float().cpu().numpy()
         return vectors
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        """The number format that the item vectors were computed in; half precision needs a GPU."""
-        precision = self.bundle.manifest.precision
-        if precision == "32" or (precision == "16" and self._device.type == "cpu"):
-            return nullcontext()
-        return torch.autocast(self._device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
 
     def _checked(self, vector: FloatArray) -> FloatArray:
         values = np.asarray(vector, np.float32)

@@ -17,10 +17,10 @@ from tt_hydra.contracts import Metric, Ragged
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.encoded import pad_rows, tokenize
 from tt_hydra.errors import ConfigError
+from tt_hydra.tower.autocast import Precision, autocast
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.encode import by_length, evaluating
 from tt_hydra.train.fit import UNREADABLE, TrainingJob
-from tt_hydra.train.precision import Precision, autocast
 from tt_hydra.train.rank import is_follower
 from tt_hydra.train.selection import AtomicCheckpointIO
 from tt_hydra.train.summary import SUMMARY

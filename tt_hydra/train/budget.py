@@ -21,9 +21,9 @@ from torch.utils._pytree import tree_leaves
 from tt_hydra.contracts import Batch, Features, Loss, Targets
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.mined import FittedMined
+from tt_hydra.tower.autocast import Precision, autocast
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.cache import by_length
-from tt_hydra.train.precision import Precision, autocast
 from tt_hydra.train.rows import choose_tables
 
 if TYPE_CHECKING:

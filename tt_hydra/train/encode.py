@@ -12,8 +12,8 @@ from torch import Tensor
 
 from tt_hydra.contracts import FloatArray, IntArray, Ragged, Split
 from tt_hydra.data.dataset import Dataset
+from tt_hydra.tower.autocast import Precision, autocast
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.precision import Precision, autocast
 
 InOrder = Callable[[Sequence[IntArray], Callable[[IntArray], Tensor]], FloatArray]
 """Encodes chunks of positions and puts the vectors in the order of the positions."""

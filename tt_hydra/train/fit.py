@@ -28,6 +28,7 @@ from tt_hydra.errors import ConfigError, Pruned, interruption
 from tt_hydra.index.build import build_index
 from tt_hydra.negatives.mined import FittedMined
 from tt_hydra.quantization.none import NoQuantization
+from tt_hydra.tower.autocast import Precision
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.budget import within_budget
 from tt_hydra.train.callbacks import EpochBar, ItemTexts, OwnSignals
@@ -37,7 +38,7 @@ from tt_hydra.train.guide import guide_vectors
 from tt_hydra.train.loggers import LoggerSpec
 from tt_hydra.train.mining import Miner, Mining
 from tt_hydra.train.module import Objective, RetrievalModule
-from tt_hydra.train.precision import LIGHTNING_NAMES, Device, Precision
+from tt_hydra.train.precision import LIGHTNING_NAMES, Device
 from tt_hydra.train.queue import VectorQueue
 from tt_hydra.train.rank import by_torchrun, is_follower, lead
 from tt_hydra.train.selection import AtomicCheckpointIO, CurvePoint, Selection, save_weights

@@ -26,10 +26,10 @@ from tt_hydra.metrics.exact import exact_search
 from tt_hydra.negatives.mined import FittedMined
 from tt_hydra.negatives.mining import Facts, MiningReport, mine
 from tt_hydra.negatives.pool import Pool
+from tt_hydra.tower.autocast import Precision
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.encode import embed_examples, embed_items
 from tt_hydra.train.module import RetrievalModule
-from tt_hydra.train.precision import Precision
 
 logger = logging.getLogger(__name__)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
 
 from tt_hydra.errors import ConfigError
+from tt_hydra.tower.autocast import Precision
 
-Precision = Literal["32", "bf16", "16"]
 Device = Literal["cpu", "gpu"]
 
 LIGHTNING_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
@@ -56,10 +55,3 @@ def resolve_precision(wanted: Literal["auto", "32", "bf16", "16"], device: Devic
 def _cpu_has_bf16_tiles() -> bool:
     """Whether the CPU has AMX. AVX-512 alone knows bfloat16 too, but encodes no faster with it than in float32."""
     return bool(torch.cpu._is_amx_tile_supported())
-
-
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """The autocast context in which towers run at this precision."""
-    if precision == "32":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)

@@ -11,9 +11,9 @@ from tt_hydra.data.parts import EvalPart
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
 from tt_hydra.negatives.pool import pair_keys
+from tt_hydra.tower.autocast import Precision
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.encode import embed_items, embed_queries
-from tt_hydra.train.precision import Precision
 from tt_hydra.train.rank import is_follower
 from tt_hydra.train.shards import in_order_of_all
 

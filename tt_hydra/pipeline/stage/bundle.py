@@ -16,8 +16,8 @@ from tt_hydra.pipeline.stage.folders import Folders
 from tt_hydra.pipeline.stage.reference import reference
 from tt_hydra.pipeline.stage.table import machine
 from tt_hydra.pipeline.stage.towers import model_spec
+from tt_hydra.tower.autocast import Precision
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.precision import Precision
 
 
 def bundle(

@@ -30,7 +30,9 @@ from tt_hydra.pipeline.stage.embed import ITEMS, PARTS, load_vectors, queries_fi
 from tt_hydra.pipeline.stage.embed import SUMMARY as EMBEDDING
 from tt_hydra.pipeline.stage.exclude import search_excluding
 from tt_hydra.pipeline.stage.index import SUMMARY as BUILDING
+from tt_hydra.tower.autocast import Precision
 from tt_hydra.tower.two_tower import TwoTower
+from tt_hydra.train.encode import evaluating
 
 METRICS = "metrics.json"
 ANN_CUTOFF = 10
@@ -39,7 +41,13 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What is measured: ``towers`` is None where the vectors were given, ``prefixes`` are widths that were trained besides the whole."""
+    """What is measured.
+
+    Attributes:
+        towers: None where the vectors were given.
+        precision: of the towers' vectors; queries are timed in it.
+        prefixes: widths that were trained besides the whole.
+    """
 
     dataset: Dataset
     towers: TwoTower | None
@@ -49,6 +57,7 @@ class Evaluation:
     settings: EvaluateSettings
     budget: Budget
     seed: int
+    precision: Precision = "32"
     prefixes: Sequence[int] = ()
 
 
@@ -189,7 +198,7 @@ def _query_latency(evaluation: Evaluation, towers: TwoTower, part: Split, count:
         evaluation.index.search(vector, ANN_CUTOFF)
 
     try:
-        with torch.inference_mode():
+        with evaluating(towers, evaluation.precision):
             return measure_latency(answer, count)
     finally:
         torch.set_num_threads(threads)

@@ -11,13 +11,14 @@ from tt_hydra.component import spec_of
 from tt_hydra.contracts import Kind
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.tower.autocast import Precision
 from tt_hydra.tower.bert import Bert
 from tt_hydra.tower.pretrained import location
 from tt_hydra.tower.spec import TowerSpec
 from tt_hydra.tower.static import Static
 from tt_hydra.tower.token_vectors import find
 from tt_hydra.train.initial import initial_files
-from tt_hydra.train.precision import Device, Precision, resolve_device, resolve_precision
+from tt_hydra.train.precision import Device, resolve_device, resolve_precision
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.npz", "*.npy")
 

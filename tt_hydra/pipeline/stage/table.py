@@ -84,7 +84,7 @@ STAGES: Mapping[str, Stage] = {
         inputs=("prepare", "embed", "index"),
         code=(
             *("tt_hydra.contracts", "tt_hydra.index", "tt_hydra.quantization", "tt_hydra.metrics", "tt_hydra.data"),
-            *("tt_hydra.tower", "tt_hydra.pooling", "tt_hydra.pipeline.limits"),
+            *("tt_hydra.tower", "tt_hydra.pooling", "tt_hydra.train.encode", "tt_hydra.pipeline.limits"),
             *("tt_hydra.pipeline.stage.evaluate", "tt_hydra.pipeline.stage.exclude", "tt_hydra.pipeline.stage.account"),
         ),
         libraries=("faiss-cpu", "numpy", "ir-measures", "torch"),
