@@ -42,7 +42,7 @@ def task(name: str, data: Path, epochs: int) -> dict[str, tuple[dict[str, float]
     texts = Texts.read(subset(source, folder / "data", source.pairs("train", told["pairs"]), told["parts"]))
     length = told["length"]
     overrides = [
-        "experiment=text", f"data.path={texts.folder}",
+        "experiment=text", f"data.path={texts.folder}", "data.valid_share=0",
         f"tower.query_max_length={length}", f"tower.item_max_length={length}",
         f"train.batch_size={BATCH}", f"train.max_epochs={epochs}", "logger=none",
     ]  # fmt: skip
