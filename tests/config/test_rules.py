@@ -291,6 +291,8 @@ def test_tasks_use_labels_that_the_data_has(told):
     table = ("data=table", "data.interactions.path=.", "loss=multi_task", task.replace("LABEL", "bought"))
     one(told(*table), "loss.tasks.liked.label: is bought", "data=table has none", "data.interactions.labels")
     assert told(*table, "data.interactions.labels=[bought]") == []
+    inner = ("loss=matryoshka", "loss@loss.inner=multi_task", task.replace("LABEL", "price").replace("loss.", "loss.inner."))
+    one(told(*inner), "loss.inner.tasks.liked.label: is price", "has rating")
 
 
 def test_a_guide_reads_texts_of_both_sides(told):

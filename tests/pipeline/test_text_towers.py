@@ -19,6 +19,7 @@ from tt_hydra.config.commands import COMMANDS
 from tt_hydra.config.compose import compose, make_loader
 from tt_hydra.config.problems import refuse
 from tt_hydra.config.rules import RUN_RULES
+from tt_hydra.errors import ConfigError
 from tt_hydra.pipeline.run import RunResult, run
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.serve.retriever import Retriever
@@ -31,7 +32,8 @@ SMALL = [
     *("train.batch_size=32", "train.max_epochs=3", "train.precision=32", "logger=none", "metric=cosine", "embedding_dim=null"),
     *("evaluate.resamples=20", "evaluate.latency_queries=5", "runtime.progress_bar=false", "evaluate.exclude_seen=false"),
 ]
-LORA = ["tower=bert", "tower.lora_rank=2", "tower.lora_lr_scale=1", "tower.query_max_length=16", "tower.item_max_length=16"]
+SHORT = ["tower=bert", "tower.query_max_length=16", "tower.item_max_length=16"]
+LORA = [*SHORT, "tower.lora_rank=2", "tower.lora_lr_scale=1"]
 
 
 class Broken(Exception):
@@ -128,3 +130,16 @@ def test_an_asymmetric_pair_is_aligned_trained_and_resumed(
     roots = tmp_path / "one", tmp_path / "two"
     assert_resumed_is_undisturbed(go, monkeypatch, roots, *towers, "train.align_epochs=2")
     assert len(Retriever.load(roots[0] / "run" / "bundle").search("a b a b", k=3)) == 3
+
+
+def test_towers_without_a_weight_to_train_are_refused_or_measured(go: Callable[..., RunResult], model: str, tmp_path: Path) -> None:
+    frozen = [*SHORT, f"tower.model={model}", "tower.freeze=all"]
+    with pytest.raises(ConfigError, match=r"neither tower has a weight to train.*tower\.freeze=none.*train\.max_epochs=0"):
+        go(tmp_path, *frozen)
+    assert go(tmp_path, *frozen, "train.max_epochs=0").metrics["test/model/recall@10"] >= 0
+
+
+def test_a_query_tower_without_a_weight_to_train_cannot_be_aligned(go: Callable[..., RunResult], model: str, tmp_path: Path) -> None:
+    own = [f"query_tower.{key}" for key in (f"model={model}", "freeze=all", "query_max_length=16", "item_max_length=16")]
+    with pytest.raises(ConfigError, match=r"the query tower has no weight to train.*query_tower\.freeze=none"):
+        go(tmp_path, "tower=static", f"tower.model={model}", "tower@query_tower=bert", *own, "train.align_epochs=1")

@@ -117,6 +117,18 @@ def test_freeze_keeps_the_lowest_layers(tiny_bert: Path, freeze: int | str, trai
     assert kept == set(range(4)) - set(trained)
 
 
+def test_a_frozen_encoder_turns_its_weights_into_bf16_once(tiny_bert: Path, pad: Pad) -> None:
+    model = build(spec(tiny_bert, freeze="all")).eval()
+    kept = model.towers["item"].features.text._kept
+    weights = []
+    for _ in range(2):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            model.embed_queries(Features(4, {"text": pad(model.tokenizers["query"](TEXTS))}))
+        weights.append([each.weights for each in kept._kept.values()])
+    assert weights[0]
+    assert all(again is before for again, before in zip(*reversed(weights), strict=True))
+
+
 def test_auto_freezes_where_text_is_not_alone_and_says_so(tiny_bert: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="tt_hydra.tower"):
         model = build(spec(tiny_bert), item=MIXED).train()

@@ -169,3 +169,8 @@ def test_a_served_model_knows_no_peft(tiny_bert: Path, tmp_path: Path, pad: Pad,
 def test_values_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Bert(**changes)
+
+
+def test_freezing_every_layer_by_number_leaves_no_adapters(tiny_bert: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tower\.freeze=3 keeps every layer"):
+        build(tiny_bert, freeze=3)

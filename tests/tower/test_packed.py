@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +140,46 @@ def test_other_linear_layers_are_called_as_they_are() -> None:
     torch.testing.assert_close(PackedBert(encoder, KeptWeights())(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
     with torch.inference_mode():
         torch.testing.assert_close(PackedBert(encoder, KeptWeights())(ids[mask], LENGTHS), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_same_is_dropped_with_and_without_gradient() -> None:
+    """Gradient caching embeds a batch without gradient first."""
+    encoder = encoder_of("bert", attention_probs_dropout_prob=0.5, hidden_dropout_prob=0.3).train()
+    ids, mask = sequences()
+    found = []
+    for context in (torch.no_grad, torch.enable_grad):
+        torch.manual_seed(3)
+        with context():
+            found.append(PackedBert(encoder, KeptWeights())(ids[mask], LENGTHS).detach())
+    torch.testing.assert_close(*found)
+
+
+def test_kept_weights_are_left_behind_when_an_encoder_is_sent_to_another_process(tiny_bert: Path) -> None:
+    text = Transformer(pretrained.load_encoder(str(tiny_bert)), Mean(), 0, 1.0, 1.0).eval()
+    tokens = Padded(torch.randint(5, 30, (2, 7)), torch.ones(2, 7, dtype=torch.bool))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        vectors = text(tokens)
+        assert torch.equal(pickle.loads(pickle.dumps(text))(tokens), vectors)
+
+
+def test_bfloat16_runs_where_onednn_does_not_know_it(tiny_bert: Path) -> None:
+    script = """
+import sys, torch
+from tt_hydra.contracts import Padded
+from tt_hydra.pooling.mean import Mean
+from tt_hydra.tower.pretrained import load_encoder
+from tt_hydra.tower.transformer import Transformer
+text = Transformer(load_encoder(sys.argv[1]), Mean(), 0, 1.0, 1.0).eval()
+tokens = Padded(torch.arange(5, 19).view(2, 7), torch.ones(2, 7, dtype=torch.bool))
+with torch.inference_mode():
+    expected = text(tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        print(torch.cosine_similarity(text(tokens).float(), expected).min().item())
+"""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", script, tiny_bert], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.99
 
 
 def test_attention_drops_the_same_weights_forward_and_backward() -> None:

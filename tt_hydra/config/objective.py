@@ -97,15 +97,16 @@ def bias(spec: Spec) -> Iterator[Problem]:
 
 def labels(spec: Spec) -> Iterator[Problem]:
     """Tasks over labels that the data does not have."""
-    tasks, known = spec["loss"].get("tasks"), _labels(spec["data"])
-    if known is None or not isinstance(tasks, Mapping):
+    known = _labels(spec["data"])
+    if known is None:
         return
-    for name, task in tasks.items():
-        label = task.get("label")
-        if label is not None and label not in known:
-            has = f"has {', '.join(known)}" if known else "has none"
-            fix = "a table names its own in data.interactions.labels"
-            yield Problem(f"loss.tasks.{name}.label", f"is {label}, and data={name_of(spec['data']).lower()} {has}; {fix}")
+    has = f"has {', '.join(known)}" if known else "has none"
+    fix = "a table names its own in data.interactions.labels"
+    for path, loss in losses(spec["loss"]):
+        for name, task in (loss.get("tasks") or {}).items():
+            label = task.get("label")
+            if label is not None and label not in known:
+                yield Problem(f"{path}.tasks.{name}.label", f"is {label}, and data={name_of(spec['data']).lower()} {has}; {fix}")
 
 
 def guide(spec: Spec) -> Iterator[Problem]:

@@ -105,6 +105,10 @@ class Bert:
         frozen = self._frozen_layers(only_text)
         if frozen is not None and frozen > layer_count(encoder):
             raise ConfigError(f"tower.freeze is {frozen}, but the encoder has {layer_count(encoder)} layers; freeze=all keeps them all")
+        if self.lora_rank is not None and frozen == layer_count(encoder):
+            raise ConfigError(
+                f"tower.lora_rank trains adapters, but tower.freeze={frozen} keeps every layer; set freeze=none or lora_rank=null"
+            )
         if self.lora_rank is not None and frozen is not None:
             lora = Lora(rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout, lr_scale=self.lora_lr_scale)
             return LoraTransformer(encoder, pooling, frozen, lora, self.layer_lr_decay)

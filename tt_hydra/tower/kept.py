@@ -15,7 +15,8 @@ class KeptWeights:
     """Linear layers side by side, in the type that is asked for; kept until one of their weights is changed.
 
     Under autocast a single query spends more time on turning weights into bf16 than on everything else. A change is seen by where a
-    weight lies and by its version, which fused optimizers of torch leave as it is: after a step of theirs, ``clear``.
+    weight lies and by its version, which fused optimizers of torch and writes through ``.data`` leave as it is: after those, ``clear``.
+    Copies and pickles begin with nothing.
     """
 
     def __init__(self) -> None:
@@ -40,8 +41,8 @@ class KeptWeights:
         """Frees what is kept."""
         self._kept.clear()
 
-    def __deepcopy__(self, memo: object) -> Self:
-        return type(self)()
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
 
 
 class _Kept(NamedTuple):

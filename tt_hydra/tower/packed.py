@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -79,7 +80,8 @@ class PackedBert:
         if torch.is_autocast_enabled("cpu"):
             vectors = vectors.to(torch.get_autocast_dtype("cpu"))
         for module in self._encoder.encoder.layer:
-            vectors = _fused_layer(module, vectors, layout, self._kept) if _fusible(module) else _layer(module, vectors, layout)
+            fusible = _fusible(module, vectors.dtype)
+            vectors = _fused_layer(module, vectors, layout, self._kept) if fusible else _layer(module, vectors, layout)
         return vectors[:tokens]
 
     def _embed(self, ids: Tensor, lengths: list[int]) -> Tensor:
@@ -116,13 +118,20 @@ def _project(vectors: Tensor, *layers: Callable[[Tensor], Tensor]) -> Tensor:
     return functional.linear(vectors, torch.cat([layer.weight for layer in plain]), torch.cat([layer.bias for layer in plain]))
 
 
-def _fusible(layer: Any) -> bool:
-    """Whether oneDNN can run activation and residual inside of the multiplications: no gradient, no dropout, plain layers."""
+def _fusible(layer: Any, dtype: torch.dtype) -> bool:
+    """Whether oneDNN can run activation and residual inside of the multiplications: no gradient, no dropout, plain layers, a known type."""
     own, joined, up, down = layer.attention.self, layer.attention.output, layer.intermediate, layer.output
     plain = all(type(linear) is nn.Linear for linear in (own.query, own.key, own.value, joined.dense, up.dense, down.dense))
     erf = type(up.intermediate_act_fn).__name__ == "GELUActivation"
+    idle = not torch.is_grad_enabled() and not layer.training
+    return plain and erf and idle and _onednn_knows(dtype)
+
+
+@cache
+def _onednn_knows(dtype: torch.dtype) -> bool:
+    """Whether oneDNN is there and multiplies numbers of this type on this CPU."""
     has_onednn: bool = torch._C._has_mkldnn
-    return plain and erf and has_onednn and not torch.is_grad_enabled() and not layer.training
+    return has_onednn and (dtype is not torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
 
 
 def _fused_layer(layer: Any, vectors: Tensor, layout: Layout, kept: KeptWeights) -> Tensor:

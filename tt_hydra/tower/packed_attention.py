@@ -84,7 +84,7 @@ def attend(qkv: Tensor, layout: Layout, dropout: float) -> Tensor:
     Returns:
         ``(rows, heads * head width)``; zeros behind all sequences.
     """
-    if torch.is_grad_enabled() and qkv.requires_grad:
+    if dropout or (torch.is_grad_enabled() and qkv.requires_grad):  # with and without gradient the same weights are dropped
         return _Attention.apply(qkv, layout, dropout)  # type: ignore[no-any-return, no-untyped-call]
     with torch.autocast("cpu", enabled=False):
         return _forward_only(qkv, layout, dropout)

@@ -263,14 +263,13 @@ def _forget_item_text(towers: TwoTower, _: object) -> None:
 @torch.no_grad()
 def _without_gradient(encoder: FeatureEncoder, features: Features, names: list[str]) -> Tensor | None:
     """Text vectors as they are cached: without dropout, whatever mode the model is in."""
-    if encoder.text is None:
-        return None
-    training = encoder.text.training
+    if encoder.text is None or not encoder.text.training:
+        return encoder.text_vectors(features, names)
     encoder.text.eval()
     try:
         return encoder.text_vectors(features, names)
     finally:
-        encoder.text.train(training)
+        encoder.text.train()
 
 
 def _check(schema: Schema, embedding_dim: int | None) -> None:

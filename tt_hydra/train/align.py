@@ -43,7 +43,7 @@ def align(job: TrainingJob, folder: Path) -> None:
     the seed and its number, so that a resumed alignment repeats and skips nothing.
 
     Raises:
-        ConfigError: both sides share one tower, or one of them has no text.
+        ConfigError: both sides share one tower, one of them has no text, or the query tower has no weight to train.
     """
     if not job.settings.align_epochs or (folder / SUMMARY).exists():
         return
@@ -67,7 +67,7 @@ class _Alignment:
         texts = alignment_texts(job.dataset)
         self._tokens = tokenize(texts, job.towers.tokenizers["query"])
         self._targets = _teach(job, tokenize(texts, job.towers.tokenizers["item"]))
-        self._own = [parameter for name, parameter in job.towers.named_parameters() if name.startswith(OWN) and parameter.requires_grad]
+        self._own = _own(job.towers)
         self._optimizer = _optimizer(job, self._own)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._steps = -(-len(texts) // BATCH)
@@ -154,12 +154,19 @@ def _safe(precision: Precision) -> Precision:
     return "32" if precision == "16" else precision
 
 
+def _own(towers: TwoTower) -> list[torch.nn.Parameter]:
+    """The weights of the query tower that are trained."""
+    return [parameter for name, parameter in towers.named_parameters() if name.startswith(OWN) and parameter.requires_grad]
+
+
 def _refuse(towers: TwoTower) -> None:
     if towers.tied:
         raise ConfigError("train.align_epochs is set, but both sides share one tower: set it to 0, or choose a tower@query_tower=NAME")
     for side, names in towers.texts.items():
         if not names:
             raise ConfigError(f"train.align_epochs is set, but the {side} side has no text, by which towers are aligned: set it to 0")
+    if not _own(towers):
+        raise ConfigError("train.align_epochs is set, but the query tower has no weight to train: set it to 0, or query_tower.freeze=none")
 
 
 def _interrupted(checkpoint: Path) -> dict[str, Any] | None:

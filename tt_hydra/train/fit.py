@@ -102,6 +102,7 @@ def _fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
         _summary(job, [], -1).save(folder)
         return
     job.dataset.require_training_pairs()
+    _require_weights(job.towers)
     _require_shares(job)
     selection = _selection(job, folder, reporting.watch)
     _train(job, folder, selection, reporting)
@@ -110,6 +111,14 @@ def _fit(job: TrainingJob, folder: Path, reporting: Reporting) -> None:
     if not is_follower():
         shutil.copyfile(selection.best_path, folder / WEIGHTS)
         _summary(job, selection.curves, selection.best_epoch).save(folder)
+
+
+def _require_weights(towers: TwoTower) -> None:
+    if not any(parameter.requires_grad for parameter in towers.parameters()):
+        raise ConfigError(
+            "neither tower has a weight to train: text encoders are frozen, and nothing stands on top of them. Set tower.freeze=none or "
+            "tower.hidden_dims=[256], or train.max_epochs=0 to measure the towers as they are"
+        )
 
 
 def _require_shares(job: TrainingJob) -> None:
