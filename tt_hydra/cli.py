@@ -27,7 +27,7 @@ from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
 from tt_hydra.config.environment import environment
 from tt_hydra.config.overrides import message
 from tt_hydra.config.paths import OwnOptions, config_dir
-from tt_hydra.config.problems import refuse
+from tt_hydra.config.problems import Problem, refuse
 from tt_hydra.errors import ConfigError, TTHydraError, interruption
 from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job
 from tt_hydra.searches import examine, is_study, search_of
@@ -97,7 +97,7 @@ def _do(call: Call, typed: str) -> int:
         try:
             hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=call.command)(task)()
         except OSError as error:
-            if context.started:
+            if context.started or isinstance(error, HydraException):
                 raise
             where = "set TT_HYDRA_OUTPUTS (or hydra.run.dir) to a folder that can be written"
             raise TTHydraError(f"the folder of the run cannot be made: {error}; {where}") from error
@@ -109,21 +109,27 @@ def _do(call: Call, typed: str) -> int:
 
 
 def _refuse_mistakes(context: Context) -> None:
-    """Refuses, before a folder is made, what no job can do; a mistake of one job of several is left to that job."""
+    """Refuses, before a folder is made, what no job can do, and what Hydra cannot compose: it composes all jobs before the first.
+
+    Another mistake of one job of several is left to that job.
+    """
     call = context.call
     inspecting = call.flags.cfg is not None or call.flags.info is not None
     if call.flags.multirun and is_study(context.loader, call.command, call.overrides):
         context.study = True
         _refuse_study(context)
         return
+    composed: dict[Problem, None] = {}
     found = []
     for overrides in jobs_of(context.loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:
         config, problems = compose(context.loader, call.command, overrides)
         told = {problem.path for problem in problems}
         problems += [problem for problem in misplaced(call.command, overrides) if problem.path not in told]
         node = checked(config, call.command, ".")
+        composed |= dict.fromkeys(problems)
         found.append(problems if inspecting else [*problems, *node.problems])
-    refuse([problem for problem in found[0] if all(problem in others for others in found)])
+    shared = [problem for problem in found[0] if all(problem in others for others in found)]
+    refuse(list(composed | dict.fromkeys(shared)))
     if len(found) == 1 and not inspecting:
         build(node, object)
 

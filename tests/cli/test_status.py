@@ -89,6 +89,12 @@ def test_mistakes_are_refused_before_a_folder_is_made(line, runs, capsys, tmp_pa
     ]
 
 
+def test_an_option_that_there_is_not_stops_a_grid_before_its_first_job(line, runs, capsys, tmp_path):
+    assert line("--multirun", "index=flat,hnws", "seed=1,2") == 2
+    assert capsys.readouterr().err.splitlines() == ["error: index: has no option 'hnws'; did you mean 'hnsw'?"]
+    assert (runs, list(tmp_path.iterdir())) == ([], [])
+
+
 def test_outputs_that_cannot_be_made_are_one_line(line, runs, capsys, tmp_path):
     (tmp_path / "file").write_text("")
     assert line(f"runtime.outputs={tmp_path / 'file' / 'outputs'}") == 2

@@ -112,7 +112,7 @@ WRONG_VALUES = {
     "tie=maybe": "must be auto, or true or false, got 'maybe'",
     "tower.hidden_dims=64": "must be a list whose values are each a whole number, got 64",
     "optimizer.betas=[0.9]": "must be a list of 2 values, got [0.9]",
-    "train.warmup=a": "must be a number, got 'a'",
+    "train.warmup=a": "must be a finite number, got 'a'",
     "train.patience=true": "must be a whole number, or null, got true",
     "train.devices=[0]": "must be a whole number, got [0]",
     "train.decay=null": "must be none or linear or cosine, got null",
@@ -202,6 +202,22 @@ def test_a_key_that_the_option_file_leaves_out_can_be_added(told, tmp_path):
     (tmp_path / "loss" / "mine.yaml").write_text("_target_: tt_hydra.loss.infonce.InfoNCE\n")
     assert told("loss=mine", "+loss.symmetric=true", folders=[tmp_path]) == []
     assert told("loss=mine", "loss.symmetric=true", folders=[tmp_path])[0].endswith("add it with +loss.symmetric=true")
+
+
+def test_a_mapping_that_names_other_keys_can_be_added_to(told, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text(
+        "defaults: [table, _self_]\ninteractions: {path: .}\nitems: {path: ., features: {a: text}}\n"
+    )
+    (refused,) = told("data=mine", "data.items.features={b: text}", folders=[tmp_path])
+    assert refused == "data.items.features: has no 'b' yet; to add what is not there: +data.items.features={b: text}"
+    assert told("data=mine", "+data.items.features={b: text}", folders=[tmp_path]) == []
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_numbers_are_finite(told, value):
+    assert told(f"budget.latency_p99_ms={value}") == [f"budget.latency_p99_ms: must be a finite number, or null, got {value}"]
+    assert told(f"optimizer.lr={value}") == [f"optimizer.lr: must be a finite number, got {value}"]
 
 
 def test_no_folder_of_options(told, tmp_path):

@@ -19,10 +19,11 @@ from tt_hydra.report.compare import comparison_table
 LOSS = {"_target_": "tt_hydra.loss.infonce.InfoNce", "direction": "query"}
 
 
-def write_run(folder, figures, *, queries=("a", "b"), split="test", config=None, overrides=(), **metrics):
+def write_run(folder, figures, *, queries=("a", "b"), answers="same", split="test", config=None, overrides=(), **metrics):
     """A run's folder with recall@10 of each row."""
     folder.mkdir(parents=True)
-    rows = pl.DataFrame({"query": list(queries), "model/recall@10": np.array(figures, dtype=np.float32)})
+    told = {} if answers is None else {"answers": ["x"] * len(queries) if answers == "same" else list(answers)}
+    rows = pl.DataFrame({"query": list(queries), **told, "model/recall@10": np.array(figures, dtype=np.float32)})
     rows.write_parquet(folder / f"per_query_{split}.parquet")
     (folder / "metrics.json").write_text(json.dumps({f"{split}/model/recall@10": float(np.mean(figures)), **metrics}))
     (folder / ".hydra").mkdir()
@@ -86,13 +87,29 @@ def test_different_queries_are_refused_or_shared(outputs):
     write_run(outputs / "run" / "one", [0.0, 1.0], queries="ab")
     write_run(outputs / "run" / "two", [0.5, 0.5], queries="bc")
     write_run(outputs / "run" / "three", [0.5, 0.5], queries="xy")
-    with pytest.raises(ConfigError, match=r"2 in one, 2 in two, 1 in all of them. compare.queries=shared"):
+    with pytest.raises(ConfigError, match=r"2 in one, 2 in two, 1 the same in all of them. compare.queries=shared"):
         compare(settings(outputs, "one", "two"))
     found = compare(settings(outputs, "one", "two", queries="shared"))
     assert list(found.quality[0].values) == [1.0, 0.5]
     assert "1 that all runs share" in found.notes[0]
     with pytest.raises(ConfigError, match="share no test query"):
         compare(settings(outputs, "one", "three", queries="shared"))
+
+
+def test_queries_whose_answers_differ_are_other_queries(outputs):
+    """As when a table of events has grown between two runs of one configuration."""
+    write_run(outputs / "run" / "one", [0.0, 1.0, 0.5], queries="abb", answers="xyz")
+    write_run(outputs / "run" / "two", [0.5, 0.5, 0.5], queries="abb", answers="xyw")
+    write_run(outputs / "run" / "three", [0.5, 0.5, 0.5], queries="abb", answers="uvw")
+    write_run(outputs / "run" / "earlier", [0.5, 0.5, 0.5], queries="abb", answers=None)
+    with pytest.raises(ConfigError, match=r"the answers to them differ: 2 in one, 2 in two, 1 the same in all of them"):
+        compare(settings(outputs, "one", "two"))
+    assert compare(settings(outputs, "one", "two", queries="shared")).rows == 1
+    with pytest.raises(ConfigError, match="share no test query with the same answers"):
+        compare(settings(outputs, "one", "three"))
+    found = compare(settings(outputs, "one", "earlier"))
+    assert found.rows == 3
+    assert "whether its queries have the same answers as the others' is not known" in found.notes[0]
 
 
 def test_settings_that_differ(outputs):

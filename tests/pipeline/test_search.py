@@ -22,6 +22,15 @@ def test_one_query_gives_what_the_retriever_gives(bundle_folder):
     assert answer.hits == Retriever.load(bundle_folder).search(query_id="3", k=4)
 
 
+def test_a_query_that_is_not_known_is_told_how_the_command_takes_it(bundle_folder, tmp_path):
+    with pytest.raises(DataError, match=r"is not known to this bundle.*a file for search\.input") as refused:
+        list(search(settings(bundle_folder, query_id="nobody")))
+    row = str(refused.value).rpartition("as in ")[2].replace("42", "3")
+    (tmp_path / "queries.jsonl").write_text(row)
+    (answer,) = search(settings(bundle_folder, search=SearchFiles(input=str(tmp_path / "queries.jsonl"))))
+    assert (answer.name, len(answer.hits)) == ("new", 10)
+
+
 def test_seen_items_are_left_out_as_the_bundle_was_evaluated_or_as_told(bundle_folder):
     history = set(Retriever.load(bundle_folder).bundle.queries["history"][2])
     assert history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,7 +200,7 @@ def _forms(value: Any, kind: Scalar | Choice) -> Iterator[tuple[Any]]:
     name, python = kind.kind, type(value)
     if name == "None" and value is None:
         yield (None,)
-    elif name == python.__name__:
+    elif name == python.__name__ and (python is not float or math.isfinite(value)):
         yield (value,)
     elif name == "float" and python is int:
         yield (float(value),)

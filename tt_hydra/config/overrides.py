@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
@@ -90,13 +91,18 @@ def _load(loader: ConfigLoaderImpl, command: str, overrides: list[str]) -> DictC
         return Problem("", message(error))
 
 
+def unreadable(text: str) -> Problem:
+    """What is said of an override that Hydra cannot read."""
+    key, _, value = text.partition("=")
+    hint = f"quote the value for Hydra: \"{key}='{value}'\"" if value else "an override is KEY=VALUE"
+    return Problem(text, f"cannot be read; {hint}")
+
+
 def _sort(loader: ConfigLoaderImpl, text: str, known: dict[str, str | None], found: _Sorted) -> None:
     try:
         override = OverridesParser.create(config_loader=loader).parse_overrides([text])[0]
     except HydraException:
-        key, _, value = text.partition("=")
-        hint = f"quote the value for Hydra: \"{key}='{value}'\"" if value else "an override is KEY=VALUE"
-        found.problems.append(Problem(text, f"cannot be read; {hint}"))
+        found.problems.append(unreadable(text))
         return
     if override.is_sweep_override():
         hint = "add --multirun to run every one of them, or write [a,b] for a list"
@@ -147,6 +153,9 @@ def _unknown(override: Override, config: DictConfig, groups: list[str]) -> Probl
     parent, depth = config, 0
     while depth < len(parts) - 1 and isinstance(parent, DictConfig) and isinstance(parent.get(parts[depth]), DictConfig):
         parent, depth = parent[parts[depth]], depth + 1
+    inner = _strange(override, parent.get(parts[depth])) if depth == len(parts) - 1 else []
+    if inner:
+        return Problem(key, f"has no {' and no '.join(map(repr, inner))} yet; to add what is not there: +{override.input_line}")
     if _is_field(parent, parts[depth]):
         return Problem(key, f"is not in the chosen option file; add it with +{override.input_line}")
     names = [str(name) for name in parent if str(name) not in ("_target_", "hydra")]
@@ -159,6 +168,14 @@ def _unknown(override: Override, config: DictConfig, groups: list[str]) -> Probl
         return Problem(key, f"is no key; did you mean {elsewhere[0]!r}?")
     where = f"is no key of {'.'.join(parts[:depth])}" if depth else "is no key"
     return Problem(key, f"{where}{did_you_mean(parts[depth], names if depth else [*names, *groups])}")
+
+
+def _strange(override: Override, node: Any) -> list[str]:
+    """Keys that the override's mapping names and the node's does not."""
+    value = override.value()
+    if not isinstance(value, Mapping) or not isinstance(node, DictConfig):
+        return []
+    return [str(name) for name in value if name not in node] or [str(override.key_or_group)]
 
 
 def _is_field(node: DictConfig, name: str) -> bool:

@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from tt_hydra.config.overrides import unreadable
 from tt_hydra.config.problems import Problem, did_you_mean
 from tt_hydra.sweep.space import Choice, Domain, Float, Int, Parameter, Space
 
@@ -46,8 +47,8 @@ def sort(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Swept:
     for text in overrides:
         try:
             override = _parse(loader, text)
-        except HydraException as error:
-            found.problems.append(Problem(text, f"cannot be read: {' '.join(str(error).split())}"))
+        except HydraException:
+            found.problems.append(unreadable(text))
             continue
         key = override.key_or_group
         if override.is_sweep_override() and not key.startswith(("hydra.", "hydra/", "sweep.")):

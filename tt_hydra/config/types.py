@@ -149,7 +149,7 @@ def describe(kind: Type) -> str:  # noqa: PLR0911  # one line for each case
         case Scalar(kind=name):
             return {
                 "int": "a whole number",
-                "float": "a number",
+                "float": "a finite number",
                 "bool": "true or false",
                 "str": "a text",
                 "Path": "a path",

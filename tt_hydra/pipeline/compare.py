@@ -14,7 +14,7 @@ from tt_hydra.artifact.files import write_json
 from tt_hydra.component import TARGET
 from tt_hydra.errors import ConfigError, DataError
 from tt_hydra.metrics.significance import RESAMPLES, clustered_differences
-from tt_hydra.pipeline.finished import QUERY, FinishedRun, find_run, read_run
+from tt_hydra.pipeline.finished import ANSWERS, QUERY, FinishedRun, find_run, read_run
 from tt_hydra.report.compare import write_comparison
 from tt_hydra.report.comparison import ABSENT, ComparedRun, Comparison, QualityRow
 from tt_hydra.report.figures import metric_order
@@ -113,25 +113,33 @@ def _paired(runs: Sequence[FinishedRun], split: str, wanted: Literal["same", "sh
     tables = [
         run.queries(split).with_columns(pl.col(QUERY).cast(pl.String), pl.int_range(pl.len()).over(QUERY).alias(OCCURRENCE)) for run in runs
     ]
-    counts = [dict(table.group_by(QUERY).len().iter_rows()) for table in tables]
-    shared = {query for query, count in counts[0].items() if all(other.get(query) == count for other in counts[1:])}
-    notes: list[str] = []
-    if any(len(count) != len(shared) for count in counts):
-        sizes = ", ".join(f"{len(count)} in {run.folder.name}" for run, count in zip(runs, counts, strict=True))
+    told = all(ANSWERS in table.columns for table in tables)
+    found = [_asked(table, told) for table in tables]
+    shared = {query for query, asked in found[0].items() if all(other.get(query) == asked for other in found[1:])}
+    notes = [] if told else ["a run is of an earlier version: whether its queries have the same answers as the others' is not known"]
+    if any(len(each) != len(shared) for each in found):
+        sizes = ", ".join(f"{len(each)} in {run.folder.name}" for run, each in zip(runs, found, strict=True))
         if not shared:
-            raise ConfigError(f"runs: they share no {split} query ({sizes}): they were measured on different data and cannot be paired")
+            why = "they were measured on different data and cannot be paired"
+            raise ConfigError(f"runs: they share no {split} query with the same answers ({sizes}): {why}")
+        what = f"{split} queries or the answers to them differ"
         if wanted == "same":
-            raise ConfigError(
-                f"runs: their {split} queries differ: {sizes}, {len(shared)} in all of them. compare.queries=shared compares on those"
-            )
-        notes.append(f"the {split} queries differ ({sizes}): compared on the {len(shared)} that all runs share")
+            fix = "compare.queries=shared compares on those"
+            raise ConfigError(f"runs: their {what}: {sizes}, {len(shared)} the same in all of them. {fix}")
+        notes.append(f"the {what} ({sizes}): compared on the {len(shared)} that all runs share")
     first = tables[0].filter(pl.col(QUERY).is_in(list(shared)))
     order = first.select(*key).with_row_index(ROW)
     return [order.join(table, on=key, how="left").sort(ROW).drop(ROW, OCCURRENCE) for table in tables], notes
 
 
+def _asked(table: pl.DataFrame, told: bool) -> dict[str, object]:
+    """Of each query how often it was asked, and where it is told the answers in a word."""
+    rows = pl.col(ANSWERS).str.join(" ") if told else pl.len()
+    return dict(table.group_by(QUERY, maintain_order=True).agg(rows).iter_rows())
+
+
 def _quality(tables: Sequence[pl.DataFrame], split: str, options: CompareOptions) -> list[QualityRow]:
-    names = [name for name in tables[0].columns if name != QUERY and all(name in table.columns for table in tables)]
+    names = [name for name in tables[0].columns if name not in (QUERY, ANSWERS) and all(name in table.columns for table in tables)]
     if not names:
         raise DataError(f"the runs share no figure of their {split} queries: they were written by different versions; run them again")
     figures = [{name: table[name].to_numpy() for name in names} for table in tables]

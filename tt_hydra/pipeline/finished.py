@@ -16,7 +16,7 @@ import yaml
 from tt_hydra.errors import ConfigError, DataError
 
 METRICS = "metrics.json"
-QUERY = "query"
+QUERY, ANSWERS = "query", "answers"
 NEWEST = 3
 
 
@@ -41,7 +41,7 @@ class FinishedRun:
         return (self.folder / _per_query(split)).is_file()
 
     def queries(self, split: str) -> pl.DataFrame:
-        """A row for each example of the split: whose (``query``), and its figures (``model/recall@10`` ...).
+        """A row for each example of the split: whose (``query``), its answers in a word, and its figures (``model/recall@10`` ...).
 
         Raises:
             DataError: there are none, or the file is damaged.
@@ -53,7 +53,7 @@ class FinishedRun:
             table = pl.read_parquet(path)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{path} is damaged ({_first_line(error)}): run it again") from error
-        figures = [name for name in table.columns if name != QUERY]
+        figures = [name for name in table.columns if name not in (QUERY, ANSWERS)]
         if QUERY not in table.columns or not figures or not len(table) or not all(table[name].dtype.is_numeric() for name in figures):
             raise DataError(f"{path} is damaged: it needs a column {QUERY!r}, columns of figures and a row or more; run it again")
         return table

@@ -16,6 +16,7 @@ from tt_hydra.serve.retriever import Retriever
 CHUNK = 1024
 """Questions that are answered at once."""
 TAG = "tt_hydra"
+NEW_QUERY = 'The command line has no keys for those: write them into a file for search.input, as in {"id": "new", "history": ["42"]}'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,5 +140,11 @@ def _questions(settings: SearchSettings) -> list[Question]:
 def _answers(retriever: Retriever, questions: list[Question], settings: SearchSettings, exclude: bool) -> Iterator[Answer]:
     for start in range(0, len(questions), CHUNK):
         chunk = questions[start : start + CHUNK]
-        found = retriever.search_many([question.query for question in chunk], k=settings.k, exclude_seen=exclude, params=settings.params)
+        queries = [question.query for question in chunk]
+        try:
+            found = retriever.search_many(queries, k=settings.k, exclude_seen=exclude, params=settings.params)
+        except DataError as error:
+            if settings.search.input is not None:
+                raise
+            raise DataError(f"{error}. {NEW_QUERY}") from None
         yield from (Answer(question.name, hits) for question, hits in zip(chunk, found, strict=True))

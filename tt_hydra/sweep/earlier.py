@@ -55,7 +55,8 @@ def _load(source: str) -> optuna.Study:
     url, _, name = source.partition("#")
     folder = Path(source).expanduser()
     if not name and not (folder / JOURNAL).is_file():
-        raise ConfigError(f"sweep.warm_start={source} is no folder with a {JOURNAL}; a study in another storage is named URL#NAME")
+        other = "a study in another storage is given as \"sweep.warm_start='URL#NAME'\", both kinds of quotes included"
+        raise ConfigError(f"sweep.warm_start={source} is no folder with a {JOURNAL}; {other}")
     storage = open_storage(url if name else None, folder)
     names = optuna.get_all_study_names(storage)
     if name and name not in names:

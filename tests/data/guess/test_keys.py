@@ -93,3 +93,17 @@ def test_a_title_is_no_id():
 )
 def test_a_query_comes_again(events, found):
     assert query_by_name(columns(**events)).event == found
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ({"user": [7, 7, 7, 7], "item": [1, 2, 3, 4]}, "'user' is called so, but all rows have the same"),
+        ({"user": [1, 2, 3, 4], "item": [1, 2, 3, 4]}, "'user' is called so, but its values do not come again"),
+        ({"x": [1, 2, 3, 4], "item": [1, 2, 3, 4]}, "no column is called like the id of a user, a session or a query"),
+    ],
+)
+def test_a_user_column_that_cannot_be_it_is_named(events, why):
+    key = query_by_name(columns(**events))
+    assert (key.event, key.why) == (None, why)
+    assert key.candidates == (("user",) if "user" in events else ())

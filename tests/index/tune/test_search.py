@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from vector_cases import catalogue, questions
 
-from tt_hydra.contracts import Estimate, SearchResult
+from tt_hydra.contracts import Estimate, FloatArray, SearchResult
 from tt_hydra.errors import BudgetError, IndexSpecError
 from tt_hydra.index.auto import Auto
 from tt_hydra.index.budget import Budget
@@ -41,9 +41,9 @@ def alike(call: Callable[[int], object], count: int, warm_up: int) -> Told:
     return Told()
 
 
-def asked(seed: int) -> Questions:
+def asked(seed: int, items: FloatArray = ITEMS) -> Questions:
     queries = questions(60, DIM, seed=seed)
-    scores = queries @ ITEMS.T
+    scores = queries @ items.T
     best = np.sort(scores, axis=1)[:, -10:]
 
     def recall(found: SearchResult) -> Estimate:
@@ -55,14 +55,13 @@ def asked(seed: int) -> Questions:
 
 @pytest.fixture
 def search(tmp_path: Path) -> Callable[..., Outcome]:
-    np.save(tmp_path / "items.npy", ITEMS)
-
     def search(
-        budget: Budget, auto: Auto = AUTO, quantization: object = NONE, prefix: int | None = None, latency=alike, quality=None
+        budget: Budget, auto: Auto = AUTO, quantization: object = NONE, prefix: int | None = None, latency=alike, quality=None, items=ITEMS
     ) -> Outcome:
-        judge = Judge(tune=asked(1), fresh=asked(2), latency=latency, quality=quality)
+        np.save(tmp_path / "items.npy", items)
+        judge = Judge(tune=asked(1, items), fresh=asked(2, items), latency=latency, quality=quality)
         job = Job(auto=auto, quantization=quantization, prefix_dim=prefix, budget=budget, metric="dot", seed=3)
-        return tune(job, ITEMS, tmp_path / "items.npy", judge, tmp_path)
+        return tune(job, items, tmp_path / "items.npy", judge, tmp_path)
 
     return search
 
@@ -107,6 +106,16 @@ def test_a_budget_that_nothing_keeps_is_refused_with_what_would_have_to_give_way
     with pytest.raises(BudgetError, match=r"budget\.latency_p99_ms=0\.5 cannot be met.* to 1"):
         search(Budget(latency_p99_ms=0.5))
     assert not [path for path in tmp_path.iterdir() if path.is_dir()], "nothing is left behind"
+
+
+def test_the_limit_that_a_refusal_names_can_be_kept_however_few_the_items_are(search) -> None:
+    """Of few items an index takes less than is estimated, so that nothing seems to fit."""
+    few = ITEMS[:80]
+    with pytest.raises(BudgetError) as refused:
+        search(Budget(bytes_per_item=2), items=few)
+    told = float(str(refused.value).rpartition("raise budget.bytes_per_item to ")[2])
+    chosen = next(point for point in search(Budget(bytes_per_item=told), items=few).points if point.chosen)
+    assert chosen.bytes_per_item <= told
 
 
 def test_a_limit_on_building_that_lets_nothing_be_built_is_refused_with_its_price(search) -> None:

@@ -114,6 +114,10 @@ def query_by_name(events: Sequence[Column]) -> Key:
     if len(others) == 1:
         return Key(others[0].name, None, f"the only other id whose values occur again; {others[0].distinct:,} distinct values")
     names = tuple(column.name for column in others)
+    unfit = [column for column in events if column not in repeating and column.can_be_id and _is_id_of(column, USER | SESSION | QUERY)]
+    if unfit:
+        lack = "all rows have the same" if unfit[0].distinct < 2 else "its values do not come again"
+        return Key(None, None, f"{unfit[0].name!r} is called so, but {lack}", (*(column.name for column in unfit), *names))
     return Key(None, None, "no column is called like the id of a user, a session or a query", names)
 
 

@@ -107,6 +107,9 @@ class Tuner:
         self._relax(meter)
         if not meter.points:
             raise self._unbuilt(candidates)
+        chosen = self._finals(meter)
+        if chosen is not None:  # its estimate was beyond the limit, its files are not
+            return self._tuned(chosen, meter)
         raise refusal(meter.points, self.budget, self._size)
 
     @property

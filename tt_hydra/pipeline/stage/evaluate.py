@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import polars as pl
 import torch
 
 from tt_hydra.artifact.files import link_or_copy
-from tt_hydra.contracts import FloatArray, SearchResult, Split, VectorIndex
+from tt_hydra.contracts import FloatArray, Ragged, SearchResult, Split, VectorIndex
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.parts import EvalPart
 from tt_hydra.index.budget import Budget
@@ -142,9 +144,17 @@ def _quality(evaluation: Evaluation, part: str, block: EvalPart, queries: FloatA
         columns |= {f"{kind}/{name}": figures for name, figures in values.items()}
     labelled = Labelled(queries=queries, items=items, relevant=block.relevant, gains=block.gains, seen=seen, metric=evaluation.index.metric)
     metrics |= _accounted(evaluation, part, labelled, metrics)
-    pl.DataFrame({"query": list(judged), **columns}).write_parquet(folder / f"per_query_{part}.parquet")
+    answers = _answers(block.relevant, evaluation.dataset.item_ids.to_list())
+    pl.DataFrame({"query": list(judged), "answers": answers, **columns}).write_parquet(folder / f"per_query_{part}.parquet")
     np.save(folder / f"results_{part}.npy", _examples(ten, evaluation.settings.examples))
     return metrics
+
+
+def _answers(relevant: Ragged, item_ids: Sequence[str]) -> list[str]:
+    """Of each example that has answers a word for them: the same for the same items."""
+    bounds, rows = relevant.offsets.tolist(), relevant.values.tolist()
+    ids = (sorted(item_ids[row] for row in rows[start:end]) for start, end in itertools.pairwise(bounds) if end > start)
+    return [hashlib.blake2b("\n".join(each).encode(), digest_size=8).hexdigest() for each in ids]
 
 
 def _accounted(evaluation: Evaluation, part: str, labelled: Labelled, metrics: Mapping[str, float]) -> Metrics:
