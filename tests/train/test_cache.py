@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,16 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from tiny_bert import write_tiny_bert
+from torch import Tensor
 from training_steps import LOSSES, QUERIES, Step, embed_in_chunks, free_port, gradients, join, relative_error, toy_towers
 
+from tt_hydra.contracts import Features, Padded
 from tt_hydra.data.dataset import Dataset
-from tt_hydra.train.cache import average_gradients
+from tt_hydra.pooling.mean import Mean
+from tt_hydra.tower.pretrained import load_encoder
+from tt_hydra.tower.transformer import Transformer
+from tt_hydra.train.cache import ChunkedSide, average_gradients
 
 EXACT = 1e-5
 MICRO = 5
@@ -49,6 +56,33 @@ def test_a_chunk_is_embedded_again_under_the_dropout_that_it_had(dataset: Datase
     expected = gradients(dataset, step, EXAMPLES, embed_in_chunks(MICRO))
     assert relative_error(gradients(dataset, step, EXAMPLES), expected) > 0.1, "the premise: another mask, another gradient"
     assert relative_error(gradients(dataset, replace(step, micro_batch_size=MICRO), EXAMPLES), expected) <= EXACT
+
+
+def test_a_pretrained_encoder_is_embedded_again_under_the_dropout_that_it_had(tmp_path: Path) -> None:
+    """It has a forward of its own for the pass without gradient."""
+    encoder = load_encoder(str(write_tiny_bert(tmp_path)))
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.4
+    text = Transformer(encoder, Mean(), 0, 1.0, 1.0).train()
+    mask = torch.arange(9) < torch.tensor([9, 9, 7, 4, 4, 1])[:, None]
+    features = Features(6, {"text": Padded(torch.randint(5, 30, mask.shape), mask)})
+    weights = torch.randn(6, text.width)
+
+    def embed(rows: Features) -> Tensor:
+        return text(rows.values["text"])
+
+    found = []
+    for cached in (False, True):
+        torch.manual_seed(1)
+        text.zero_grad()
+        side = ChunkedSide(embed, features, 6) if cached else None
+        vectors = embed(features) if side is None else side.vectors
+        (vectors * weights).square().sum().backward()
+        if side is not None:
+            side.backward(nullcontext)
+        found.append({name: parameter.grad.clone() for name, parameter in text.named_parameters() if parameter.grad is not None})
+    assert relative_error(found[1], found[0]) <= EXACT
 
 
 def average_main(rank: int, ranks: int, port: int, folder: str) -> None:
