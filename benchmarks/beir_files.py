@@ -42,12 +42,16 @@ class Texts:
 
 
 def subset(texts: Texts, folder: Path, train: Iterable[Pair], test: Iterable[str] = ("test",)) -> Path:
-    """The same data set with other training pairs, and with several parts as one ``test``."""
+    """The same data set with other training pairs, with several parts as one ``test``, and without queries that nobody judged."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(texts.folder, folder)
     for name, pairs in (("train", train), ("test", [pair for part in test for pair in texts.pairs(part)])):
         rows = [f"{query}\t{document}\t1" for query, document in pairs]
         (folder / "qrels" / f"{name}.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows, ""]), encoding="utf-8")
+    less = Texts(folder, texts.queries, texts.documents)
+    judged = {query for path in (folder / "qrels").glob("*.tsv") for query, _ in less.pairs(path.stem)}
+    kept = [json.dumps({"_id": query, "text": text}) for query, text in texts.queries.items() if query in judged]
+    (folder / "queries.jsonl").write_text("\n".join([*kept, ""]), encoding="utf-8")
     return folder
 
 
