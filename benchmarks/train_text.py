@@ -78,7 +78,7 @@ def quality(texts: Texts, folder: Path) -> dict[str, float]:
     """ndcg@10 after one epoch on the same pairs: ours with the negatives whose speed was measured, the peer in its defaults."""
     data = subset(texts, folder / "data", texts.pairs("train", PAIRS))
     overrides = [
-        "experiment=text", f"data.path={data}", "negatives=in_batch", "data.valid_share=0", "logger=none",
+        "experiment=text", f"data.path={data}", "negatives=in_batch", "~negatives.start", "data.valid_share=0", "logger=none",
         f"tower.query_max_length={LENGTH}", f"tower.item_max_length={LENGTH}",
         f"train.batch_size={BATCH}", "train.max_epochs=1",
     ]  # fmt: skip
