@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,7 +21,8 @@ from starlette.testclient import TestClient
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import ChangeLog
 from tt_hydra.errors import BundleError
-from tt_hydra.serve.app import about
+from tt_hydra.serve import answering
+from tt_hydra.serve.app import about, asking
 from tt_hydra.serve.app.create import create_app
 from tt_hydra.serve.app.service import Service
 from tt_hydra.serve.query import Query
@@ -294,6 +296,17 @@ def test_too_many_are_told_to_come_again_and_late_ones_that_they_are(fresh: Any,
                 break
             time.sleep(0.01)
         assert search(client, {"id": "3"})
+
+
+def test_the_time_of_a_request_includes_its_wait_in_the_queue(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes at 100 s, a worker is free at 107 s and takes no time: 7 s in all, none of them in the tower or the search."""
+    seconds = iter([100.0])
+    clock = SimpleNamespace(perf_counter=lambda: next(seconds, 107.0))
+    monkeypatch.setattr(asking, "time", clock)
+    with fresh() as (client, _):
+        monkeypatch.setattr(answering, "time", clock)
+        told = client.post("/v1/search", json={"queries": [{"id": "3"}]}).headers["server-timing"]
+    assert told == "tower;dur=0.000, search;dur=0.000, merge;dur=0.000, total;dur=7000.000"
 
 
 class Stuck:

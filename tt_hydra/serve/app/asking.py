@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,7 +71,7 @@ def _short(values: Mapping[str, Any] | None, limits: Limits, place: str) -> None
 
 
 def ask(body: SearchBody, limits: Limits, dim: int) -> Ask:
-    """The request of a search.
+    """The request of a search, which came just now: what it waits from here on is part of its time.
 
     Raises:
         Refused: it is too large.
@@ -96,4 +97,5 @@ def ask(body: SearchBody, limits: Limits, dim: int) -> Ask:
         params=body.params or None,
         exact=body.exact,
         encode=encoded,
+        asked=time.perf_counter(),
     )
