@@ -89,6 +89,32 @@ def test_writes_carry_the_token_and_say_what_was_done(client, service):
         client.upsert([])
 
 
+def test_what_is_given_alone_is_one(client, service):
+    service.routes["PUT /v1/items"] = always({**MARK, "upserted": 1, "sequence": 1})
+    service.routes["DELETE /v1/items"] = always({**MARK, "deleted": 1, "unknown": [], "sequence": 2})
+    service.routes["POST /v1/search"] = always({**MARK, "results": [[]]})
+    service.routes["POST /v1/embed"] = always({**MARK, "vectors": [[0.5]]})
+    item = {"id": "17", "title": "b"}
+    client.delete("17")
+    client.delete(17)
+    client.upsert(item)
+    client.search("sea", exclude="17")
+    client.search("sea", exclude=17)
+    client.embed("sea")
+    client.embed(items=item)
+    client.search_many({"id": "7"}, k=3)
+    assert [asked.body for asked in service.asked] == [
+        {"ids": ["17"]},
+        {"ids": [17]},
+        {"items": [item]},
+        {"queries": [{"text": "sea"}], "k": 10, "exclude": ["17"]},
+        {"queries": [{"text": "sea"}], "k": 10, "exclude": [17]},
+        {"queries": [{"text": "sea"}]},
+        {"items": [item]},
+        {"queries": [{"id": "7"}], "k": 3},
+    ]
+
+
 def test_a_large_write_goes_in_parts_that_a_service_takes(client, service, monkeypatch):
     monkeypatch.setattr(module, "ITEMS_AT_ONCE", 2)
     service.routes["PUT /v1/items"] = lambda asked: (200, {**MARK, "upserted": len(asked.body["items"]), "sequence": len(service.asked)})

@@ -72,11 +72,11 @@ class Client:
 
     def search_many(
         self,
-        queries: Sequence[Query],
+        queries: Sequence[Query] | Query,
         *,
         k: int = 10,
         filter: Mapping[str, Any] | None = None,
-        exclude: Sequence[str] = (),
+        exclude: Sequence[str | int] | str | int = (),
         exclude_seen: bool = False,
         include: Sequence[str] | str = (),
         params: Mapping[str, int] | None = None,
@@ -85,10 +85,10 @@ class Client:
         """The best items for each query.
 
         Args:
-            queries: texts, or what is known of each.
+            queries: texts, or what is known of each; one alone is a list of one.
             k: how many items for each.
             filter: conditions on item columns: ``{"year": {"gte": 1990}, "genre": ["crime", "war"]}``.
-            exclude: ids to leave out.
+            exclude: ids to leave out, or one.
             exclude_seen: leave out what a query had before.
             include: columns of the items, ``"vector"`` among them; ``"*"`` for all columns.
             params: search parameters instead of the version's.
@@ -97,39 +97,41 @@ class Client:
         Raises:
             ServiceError: the request is refused, or there is no answer.
         """
-        body: dict[str, Any] = {"queries": [_query(each) for each in queries], "k": k}
-        given = {"filter": filter, "exclude": list(exclude), "exclude_seen": exclude_seen, "params": params, "exact": exact}
+        body: dict[str, Any] = {"queries": [_query(each) for each in _listed(queries)], "k": k}
+        given = {"filter": filter, "exclude": _listed(exclude), "exclude_seen": exclude_seen, "params": params, "exact": exact}
         body |= {name: value for name, value in given.items() if value}
         if include:
             body["include"] = include if include == "*" else [include] if isinstance(include, str) else list(include)
         answer = self._http.ask("POST", "/v1/search", body)
         return [Results(mark=Mark.of(answer), hits=tuple(_hits(hits))) for hits in answer["results"]]
 
-    def embed(self, queries: Sequence[Query] | None = None, *, items: Sequence[Mapping[str, Any]] | None = None) -> Vectors:
+    def embed(
+        self, queries: Sequence[Query] | Query | None = None, *, items: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
+    ) -> Vectors:
         """Vectors of queries, or of items that need not be in the catalogue.
 
         Raises:
             ServiceError: the request is refused, or there is no answer.
         """
-        body = {"items": list(items)} if items is not None else {"queries": [_query(each) for each in queries or ()]}
+        body = {"items": _listed(items)} if items is not None else {"queries": [_query(each) for each in _listed(queries or ())]}
         answer = self._http.ask("POST", "/v1/embed", body)
         return Vectors(mark=Mark.of(answer), vectors=answer["vectors"])
 
-    def upsert(self, items: Sequence[Mapping[str, Any]]) -> Written:
-        """Writes items, new ones and others in place of those with the same id; many go in several requests, in order.
+    def upsert(self, items: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Written:
+        """Writes items, or one: new ones, and others in place of those with the same id; many go in several requests, in order.
 
         Raises:
             ServiceError: a request is refused, or there is no answer; the parts before it are written.
         """
-        return self._write("PUT", "items", "upserted", items)
+        return self._write("PUT", "items", "upserted", _listed(items))
 
-    def delete(self, ids: Sequence[str | int]) -> Written:
-        """Removes items; those that there are not are named in the answer.
+    def delete(self, ids: Sequence[str | int] | str | int) -> Written:
+        """Removes items, or the one of this id; those that there are not are named in the answer.
 
         Raises:
             ServiceError: a request is refused, or there is no answer; the parts before it are gone.
         """
-        return self._write("DELETE", "ids", "deleted", ids)
+        return self._write("DELETE", "ids", "deleted", _listed(ids))
 
     def item(self, identifier: str | int) -> Item:
         """An item.
@@ -179,12 +181,12 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _write(self, method: str, name: str, counted: str, values: Sequence[Any]) -> Written:
+    def _write(self, method: str, name: str, counted: str, values: list[Any]) -> Written:
         if not values:
             raise ServiceError(f"no {name} are given: at least one is needed")
         count, unknown = 0, []
         for start in range(0, len(values), ITEMS_AT_ONCE):
-            answer = self._http.ask(method, "/v1/items", {name: list(values[start : start + ITEMS_AT_ONCE])})
+            answer = self._http.ask(method, "/v1/items", {name: values[start : start + ITEMS_AT_ONCE]})
             count += answer[counted]
             unknown += answer.get("unknown", ())
         return Written(mark=Mark.of(answer), count=count, sequence=answer["sequence"], unknown=tuple(unknown))
@@ -192,6 +194,11 @@ class Client:
 
 def _query(query: Query) -> Mapping[str, Any]:
     return {"text": query} if isinstance(query, str) else query
+
+
+def _listed(values: Any) -> list[Any]:
+    """What is given alone is one: a text is one id or query, not those that its letters are."""
+    return [values] if isinstance(values, (str, int, Mapping)) else list(values)
 
 
 def _hits(hits: Sequence[Mapping[str, Any]]) -> Iterator[Hit]:
