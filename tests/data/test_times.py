@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 
 import polars as pl
 import pytest
@@ -27,6 +28,7 @@ DAY = 1_717_200_000
         ([NOON * 10**6], NOON * 10**6),
         ([NOON * 10**9], NOON * 10**6),
         ([NOON + 0.25], NOON * 10**6 + 250_000),
+        ([Decimal(NOON) + Decimal("0.25")], NOON * 10**6 + 250_000),
         ([str(NOON)], NOON * 10**6),
         ([f"{NOON}.5"], NOON * 10**6 + 500_000),
         (["2024-06-01T12:00:00Z"], NOON * 10**6),

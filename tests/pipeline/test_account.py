@@ -59,7 +59,7 @@ def recall(rows: np.ndarray, *, seen: bool = False) -> float:
     return float(np.mean(found))
 
 
-def account(spec: object, quantization: object, prefix_dim: int | None = None, *, seen: bool = False, **params: int) -> dict[str, float]:
+def account(spec: object, quantization: object, prefix_dim: int | None = None, *, seen: bool = False) -> dict[str, float]:
     index = build_index(spec, quantization, ITEMS, "dot", seed=3, prefix_dim=prefix_dim)
     part = labelled(seen=seen)
     real = float(part.recall(index).mean(dtype=np.float64))
@@ -120,6 +120,14 @@ def test_rescoring_gives_back_what_a_short_prefix_lost() -> None:
     assert lossy["dim"] > refined["dim"] + 0.01
     assert everything["dim"] == pytest.approx(0, abs=1e-9), "250 candidates for each of ten are the whole catalogue"
     assert everything["quantizer"] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_a_projection_in_a_factory_string_leaves_out_is_not_the_codes() -> None:
+    coded, plain = (account(Factory(spec=spec), NoQuantization()) for spec in ("PCA6,IVF1,SQ8", "PCA6,Flat"))
+    assert coded["dim"] == pytest.approx(plain["dim"], abs=0.02)
+    assert coded["dim"] > 0.1
+    assert (plain["quantizer"], plain["search"]) == pytest.approx((0, 0), abs=1e-9)
+    assert abs(coded["quantizer"]) < 0.05
 
 
 def test_what_a_factory_string_keeps_is_found_out_by_searching() -> None:

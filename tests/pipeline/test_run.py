@@ -15,6 +15,7 @@ from torch import Tensor
 from toy_table import ITEMS, USERS, write_table
 
 from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.registry import Registry
 from tt_hydra.config.build import build
 from tt_hydra.config.check import check
 from tt_hydra.config.commands import COMMANDS
@@ -24,8 +25,11 @@ from tt_hydra.config.rules import RUN_RULES
 from tt_hydra.contracts import Features
 from tt_hydra.errors import DataError, TTHydraError
 from tt_hydra.metrics.exact import exact_search
+from tt_hydra.pipeline.embed import EmbedSettings, embed
+from tt_hydra.pipeline.evaluate import EvaluateBundleSettings, evaluate
 from tt_hydra.pipeline.run import RunResult, run
 from tt_hydra.pipeline.settings import RunSettings
+from tt_hydra.pipeline.update import UpdateSettings, update
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.retriever import Retriever
 from tt_hydra.tower.two_tower import TwoTower
@@ -220,3 +224,48 @@ def test_each_user_is_judged_once(first: RunResult, root: Path) -> None:
     per_query = pl.read_parquet(root / "outputs" / "store" / "evaluate" / first.stages["evaluate"].key / "per_query_test.parquet")
     assert sorted(per_query["query"]) == sorted(f"u{user}" for user in range(USERS))
     assert per_query["model/recall@10"].mean() == pytest.approx(first.metrics["test/model/recall@10"], abs=1e-6)
+
+
+@pytest.fixture
+def odd_items(tmp_path: Path) -> list[str]:
+    """Items whose file says times in seconds, lists as floats, and numbers as texts with blanks; the overrides that declare them."""
+    events = pl.DataFrame({"user": [f"u{row % 6}" for row in range(36)], "item": [row * 7 % 12 for row in range(36)], "at": range(36)})
+    events.write_parquet(tmp_path / "events.parquet")
+    columns = {"born": [1_700_000_000 + 40_000 * row for row in range(12)], "tags": [[row % 3 + 0.0, 7.5] for row in range(12)]}
+    pl.DataFrame({"sku": range(12), **columns, "price": [f" {row}.5 " for row in range(12)]}).write_parquet(tmp_path / "items.parquet")
+    return [
+        *("data=table", f"data.path={tmp_path}", "data.interactions.path=events.parquet", "data.interactions.query=user"),
+        *("data.interactions.item=item", "data.interactions.time=at", "data.items.path=items.parquet", "data.items.id=sku"),
+        "data.items.features={born: time, tags: multi, price: numeric}",
+    ]
+
+
+def test_the_file_of_the_training_embeds_and_updates_to_what_was_trained(go: Run, odd_items: list[str], tmp_path: Path) -> None:
+    run = go("train.max_epochs=1", "train.batch_size=8", data=odd_items)
+    bundle, file = Bundle.load(run.run_dir / "bundle"), str(tmp_path / "items.parquet")
+    embed(EmbedSettings(bundle=str(bundle.folder), side="item", input=file, output=str(tmp_path / "v.npy"), outputs=tmp_path))
+    np.testing.assert_allclose(np.load(tmp_path / "v.npy"), bundle.item_vectors, atol=1e-6)
+    update(UpdateSettings(bundle=str(bundle.folder), items=file, id="sku", outputs=tmp_path))
+    (change,) = Registry(tmp_path / "registry").log.read(0)
+    order = [bundle.item_ids.index(str(item["id"])) for item in change.items]
+    np.testing.assert_allclose(change.vectors, np.asarray(bundle.item_vectors)[order], atol=1e-6)
+
+
+def test_evaluate_leaves_out_what_the_run_left_out_and_holds_nothing_against_its_budget(go: Run, root: Path, tmp_path: Path) -> None:
+    run = go("evaluate.exclude_seen=false", "budget.bytes_per_item=1", "train.max_epochs=1")
+    config, _ = compose(make_loader([]), "evaluate", [*write_table(root / "table"), f"bundle={run.run_dir}", f"outputs={root}/outputs"])
+    checked = check(config, COMMANDS["evaluate"], (), {"run_dir": str(tmp_path)})
+    found = evaluate(build(checked, EvaluateBundleSettings))
+    assert run.metrics["budget/met"] == 0
+    assert "budget/met" not in found
+    for metric in ("recall@10", "recall@100", "ndcg@10"):
+        assert found[f"test/model/{metric}"] == pytest.approx(run.metrics[f"test/model/{metric}"])
+
+
+def test_the_report_names_both_towers_and_items_without_titles(go: Run, odd_items: list[str]) -> None:
+    small = [each for each in SMALL if not each.startswith("tower.")]
+    towers = ["tower@query_tower=sequence", "tower@item_tower=dcn"]
+    run = go("train.max_epochs=0", *towers, data=[*odd_items[:8], "data.items.features={sku: categorical}"], small=small)
+    report = (run.run_dir / "report.html").read_text()
+    assert "sequence and dcn towers" in report
+    assert "<li></li>" not in report

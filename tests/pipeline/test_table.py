@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,11 @@ from tt_hydra.negatives.mined import Mined
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage import index as indexing
 from tt_hydra.pipeline.stage import table
+from tt_hydra.pipeline.stage.resolved import Compute, resolved_nodes
 from tt_hydra.pipeline.stage.table import ALWAYS_RUN, STAGES, all_nodes, key_of, keyed_nodes
 from tt_hydra.quantization.none import NoQuantization
+from tt_hydra.screen.guide import Guide
+from tt_hydra.teacher.cross_encoder import CrossEncoder
 
 CHAIN = ("prepare", "train", "embed", "index", "evaluate")
 TOWERS = [
@@ -147,3 +151,14 @@ def test_what_auto_came_to_stands_for_the_setting(settings: RunSettings) -> None
     resolved = {"train": {"precision": "32"}}
     inputs = {"prepare": "p"}
     assert key_of("train", settings, inputs, resolved) == key_of("train", other, inputs, resolved)
+
+
+@pytest.mark.parametrize(("name", "component"), [("screen", Guide), ("teacher", CrossEncoder)])
+def test_a_model_in_a_folder_is_known_by_its_content(settings: RunSettings, tmp_path: Path, name: str, component: type) -> None:
+    (tmp_path / "1_Pooling").mkdir()
+    keys = []
+    for content in ("a", "b", "a"):
+        (tmp_path / "1_Pooling" / "config.json").write_text(content)
+        chosen = dataclasses.replace(settings, **{name: component(model=str(tmp_path))})
+        keys.append(key_of("train", chosen, {"prepare": "p"}, resolved_nodes(chosen, Compute("cpu", "32"))))
+    assert keys[0] == keys[2] != keys[1]

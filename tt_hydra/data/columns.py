@@ -83,7 +83,7 @@ def as_feature(column: pl.Series, spec: FeatureSpec, where: str) -> pl.Series:
         case "text":
             return as_text(column, where).fill_null("")
         case "multi" if isinstance(column.dtype, (pl.List, pl.Array)):
-            return _listed(column)
+            return listed(column)
         case _:
             return as_text(column, where)
 
@@ -144,14 +144,14 @@ def as_lists(column: pl.Series, where: str, sep: str) -> pl.Series:
         inner = column.dtype.inner
         if inner.is_nested() or inner in (pl.Binary, pl.Object):
             raise DataError(f"{where} holds lists of {inner}: ids are strings or numbers")
-        lists = _listed(column)
+        lists = listed(column)
     else:
         lists = as_text(column, where).str.split(sep)
     return lists.list.eval(pl.element().str.strip_chars()).list.eval(pl.element().filter(pl.element() != "")).fill_null([])
 
 
-def _listed(column: pl.Series) -> pl.Series:
-    """A column of lists as lists of strings."""
+def listed(column: pl.Series) -> pl.Series:
+    """A column of lists as lists of strings, whole numbers written alike as int, float or text."""
     assert isinstance(column.dtype, (pl.List, pl.Array))
     inner = column.dtype.inner
     return column.cast(pl.List(inner)).list.eval(_written(pl.element())) if inner.is_float() else column.cast(pl.List(pl.String))

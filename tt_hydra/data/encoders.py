@@ -5,7 +5,7 @@ Each encoder takes a raw column and gives encoded columns by feature name (a tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tt_hydra.contracts import UNKNOWN, Feature, Kind, Ragged
+from tt_hydra.data.columns import listed, with_features
 from tt_hydra.data.declaration import FeatureSpec, Normalize
 from tt_hydra.data.encoded import Column
 from tt_hydra.errors import DataError
@@ -38,6 +39,8 @@ def as_strings(column: pl.Series) -> pl.Series:
 
 def as_numbers(column: pl.Series) -> npt.NDArray[np.float64]:
     """A column's values as float64; NaN where missing, infinite or no number."""
+    if column.dtype == pl.String:
+        column = column.str.strip_chars()
     numbers = column.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy().astype(np.float64)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
@@ -121,7 +124,7 @@ class Multi(_Coded):
 
 def _lists(column: pl.Series, sep: str) -> pl.Series:
     is_list = isinstance(column.dtype, (pl.List, pl.Array))
-    lists = column.cast(pl.List(pl.String)) if is_list else as_strings(column).str.split(sep)
+    lists = listed(column) if is_list else as_strings(column).str.split(sep)
     stripped = lists.list.eval(pl.element().str.strip_chars())
     kept = stripped.list.eval(pl.element().filter(pl.element().is_not_null() & (pl.element() != "")))
     return kept.fill_null([]).list.unique(maintain_order=True)
@@ -271,6 +274,8 @@ class Text:
 
 
 Encoder = Categorical | Multi | Numeric | Bucketed | Time | Text
+READ = (Time, Numeric, Bucketed)
+"""Encoders of what a file may write in several ways."""
 ENCODERS: Mapping[str, type[Encoder]] = {kind.__name__: kind for kind in (Categorical, Multi, Numeric, Bucketed, Time, Text)}
 
 
@@ -288,3 +293,13 @@ def fit_encoder(name: str, spec: FeatureSpec, column: pl.Series) -> Encoder:
             return Multi.fit(name, spec, column)
         case "numeric":
             return Bucketed.fit(name, spec, column) if spec.bins else Numeric.fit(name, spec, column)
+
+
+def read_as_trained(frame: pl.DataFrame, encoders: Sequence[Encoder], name: str) -> pl.DataFrame:
+    """A file's times and numbers in the form in which the training read them; ``name`` is what messages call the file.
+
+    Raises:
+        DataError: a value is no time or no number.
+    """
+    told = [each for each in encoders if isinstance(each, READ) and each.name in frame.columns]
+    return with_features(frame, {each.name: FeatureSpec(kind="time" if isinstance(each, Time) else "numeric") for each in told}, name)

@@ -80,6 +80,8 @@ def read_times(column: pl.Series, unit: GivenUnit, where: str) -> Times:
             return Times(_from_text(column, where), "us", "date")
         whole = column.cast(pl.Int64, strict=False)
         column = numbers if whole.null_count() > column.null_count() else whole
+    if column.dtype.is_decimal():
+        column = column.cast(pl.Float64)
     if not column.dtype.is_numeric():
         raise DataError(f"{where} is no time: it holds {column.dtype}; allowed are dates, ISO 8601 texts and numbers")
     taken = _guess(column, where) if unit == "auto" else unit

@@ -18,6 +18,7 @@ from tt_hydra.index.check import IndexSpec, Quantization
 from tt_hydra.index.engine import Engine
 from tt_hydra.index.factory import Factory
 from tt_hydra.index.mask import Mask, Seen, mask_of
+from tt_hydra.index.structure import projects, transformed
 from tt_hydra.index.vectors import check_shape, prepared
 from tt_hydra.quantization.none import NoQuantization
 
@@ -145,6 +146,16 @@ class FaissIndex:
             assert self._vectors is not None
             scores = similarities(wanted, rows, self._vectors, self.metric)
         return _ordered(scores, rows, k)
+
+    @property
+    def projects(self) -> bool:
+        """Whether it leaves dimensions out by a transform of its own."""
+        return projects(self._index)
+
+    def reduced(self, vectors: FloatArray) -> FloatArray:
+        """Vectors as it sees them before they are coded: cut, normalised and projected; compared by inner products."""
+        cut = vectors if self.prefix_dim is None else vectors[:, : self.prefix_dim]
+        return transformed(self._index, prepared(cut, self.metric, "vectors"))
 
     def exhaustive(self) -> FaissIndex:
         """The same index, whose searches compare a query with every code: what its codes give, whatever its graph or lists leave out."""

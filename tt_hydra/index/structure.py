@@ -36,6 +36,13 @@ def transformed(index: faiss.Index, queries: FloatArray) -> FloatArray:
     return queries
 
 
+def projects(index: faiss.Index) -> bool:
+    """Whether something leaves dimensions out before the vectors are coded."""
+    chains = [part.chain for part in parts(index) if isinstance(part, faiss.IndexPreTransform)]
+    transforms = [chain.at(position) for chain in chains for position in range(chain.size())]
+    return any(each.d_out < each.d_in for each in transforms)
+
+
 def search_defaults(spec: IndexSpec, quantization: Quantization, index: faiss.Index) -> dict[str, int]:
     """The search parameters that ``index`` takes, with the values that its spec gives them."""
     kernel = core(index)

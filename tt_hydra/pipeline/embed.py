@@ -10,6 +10,7 @@ import numpy as np
 
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.contracts import FloatArray
+from tt_hydra.data.encoders import read_as_trained
 from tt_hydra.data.reading import DataFile, find_path, read_file
 from tt_hydra.errors import ConfigError
 from tt_hydra.pipeline.questions import TEXT_LINES, read_lines, read_questions
@@ -78,4 +79,4 @@ def _queries(retriever: Retriever, path: str) -> FloatArray:
 def _items(retriever: Retriever, source: DataFile) -> FloatArray:
     if source.ending == TEXT_LINES:
         return retriever.embed_items([text for _, text in read_lines(source)])
-    return retriever.embed_items(read_file(source, (), every=True))
+    return retriever.embed_items(read_as_trained(read_file(source, (), every=True), retriever.bundle.featurizer.items, source.name))

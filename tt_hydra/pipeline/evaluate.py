@@ -16,9 +16,8 @@ from tt_hydra.artifact.store import Store
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.tables import Source
 from tt_hydra.errors import ConfigError
-from tt_hydra.index.budget import Budget
 from tt_hydra.pipeline.prepared import prepared
-from tt_hydra.pipeline.settings import EvaluateSettings
+from tt_hydra.pipeline.settings import MeasureAgain
 from tt_hydra.pipeline.stage import embed as embedding
 from tt_hydra.pipeline.stage import evaluate as evaluation
 from tt_hydra.pipeline.stage.index import SUMMARY as BUILDING
@@ -49,7 +48,7 @@ class EvaluateBundleSettings:
     bundle: str = "latest"
     data: Source
     seed: int | None = None
-    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    evaluate: MeasureAgain = field(default_factory=MeasureAgain)
     verify: bool = True
     outputs: Path
     run_dir: Path
@@ -84,8 +83,8 @@ def evaluate(settings: EvaluateBundleSettings) -> Mapping[str, float]:
                 index=bundle.load_index(),
                 embedding=Path(folder),
                 building=Path(folder),
-                settings=settings.evaluate,
-                budget=Budget(),
+                settings=settings.evaluate.settled(bool(bundle.manifest.conditions.get("exclude_seen", True))),
+                budget=None,
                 seed=seed,
                 precision=bundle.manifest.precision,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -22,11 +22,10 @@ LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluateSettings:
-    """How the model and its index are measured.
+class Measuring:
+    """How much is measured.
 
     Attributes:
-        exclude_seen: leave out the items that a query had before (interactions: true; text retrieval: false).
         resamples: bootstrap resamples of the confidence intervals.
         latency_queries: single queries timed for the latency percentiles.
         examples: queries shown with their results in the report.
@@ -34,7 +33,6 @@ class EvaluateSettings:
         time_queries: whether the query tower is timed too, beside the search; trials of a sweep leave it out unless they aim at it.
     """
 
-    exclude_seen: bool = True
     resamples: int = 1000
     latency_queries: int = 1000
     examples: int = 5
@@ -45,6 +43,33 @@ class EvaluateSettings:
         if not self.parts or len(set(self.parts)) < len(self.parts):
             raise ConfigError(f"evaluate.parts must be one part or two different ones, got {list(self.parts)}")
         _at_least("evaluate", self, resamples=1, latency_queries=1, examples=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateSettings(Measuring):
+    """How the model and its index are measured.
+
+    Attributes:
+        exclude_seen: leave out the items that a query had before (interactions: true; text retrieval: false).
+    """
+
+    exclude_seen: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureAgain(Measuring):
+    """How a bundle is measured again.
+
+    Attributes:
+        exclude_seen: as in ``EvaluateSettings``; null does as the bundle was evaluated.
+    """
+
+    exclude_seen: bool | None = None
+
+    def settled(self, exclude_seen: bool) -> EvaluateSettings:
+        """The settings with what the bundle was evaluated with where they leave it open."""
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return EvaluateSettings(**own | ({"exclude_seen": exclude_seen} if self.exclude_seen is None else {}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ import polars as pl
 
 from tt_hydra.data.columns import as_ids
 from tt_hydra.data.declaration import nearest
-from tt_hydra.data.encoders import Multi
+from tt_hydra.data.encoders import Multi, read_as_trained
 from tt_hydra.data.reading import ENDINGS, DataFile, find_path, read_file
 from tt_hydra.errors import DataError
 from tt_hydra.pipeline.questions import TEXT_LINES, read_lines
@@ -58,9 +58,11 @@ def read_writing(served: Served, items: str | None, delete: str | None, name: st
 def _rows(served: Served, path: str, name: str) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
     frame = _frame(path, "items", name)
     _check_columns(served, frame, path)
+    features = served.retriever.bundle.featurizer.items
+    frame = read_as_trained(frame, features, path)
     lists = {
         each.name: each.sep
-        for each in served.retriever.bundle.featurizer.items
+        for each in features
         if isinstance(each, Multi) and each.name in frame.columns and isinstance(served.items.types.get(each.name), pl.List)
     }
     for number, row in enumerate(frame.iter_rows(named=True), start=1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,6 @@ from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
 from tt_hydra.pipeline.stage.exclude import Searcher, search_excluding
 from tt_hydra.quantization.none import NoQuantization
-from tt_hydra.quantization.pca import Pca
 
 RECALL = "recall@10"
 TEN = Cutoffs(recall=(10,))
@@ -96,21 +95,22 @@ def prefix_recall(judge: Judge, dim: int, refine: int = 0) -> FloatArray:
         dim: of the prefix.
         refine: candidates for each result wanted that are rescored with the whole vectors; 0 for no rescoring.
     """
-    return judge.recall(_Prefix(judge.items, judge.metric, dim, refine))
+    return judge.recall(_Reduced(judge.items, judge.metric, lambda vectors: vectors[:, :dim], judge.metric, refine))
 
 
 @dataclass(frozen=True, slots=True)
-class _Prefix:
-    """Exact search over a prefix; of ``refine`` candidates for each result wanted, the best by the whole vectors."""
+class _Reduced:
+    """Exact search by ``kept`` over what ``reduce`` leaves of vectors; with ``refine`` the best of its candidates by whole vectors."""
 
     items: FloatArray
     metric: Metric
-    dim: int
+    reduce: Callable[[FloatArray], FloatArray]
+    kept: Metric
     refine: int
 
     def search(self, queries: FloatArray, k: int) -> SearchResult:
         fetched = min(len(self.items), k * self.refine) if self.refine else k
-        found = exact_search(queries[:, : self.dim], self.items[:, : self.dim], max(k, fetched), self.metric)
+        found = exact_search(self.reduce(queries), self.reduce(self.items), max(k, fetched), self.kept)
         if not self.refine or k >= len(self.items):
             return found
         scores = similarities(prepared(queries, self.metric, "queries"), found.rows, self.items, self.metric)
@@ -132,15 +132,17 @@ def lost(judge: Judge, index: FaissIndex, exact: float, real: float) -> Mapping[
         real: recall@10 of the index.
     """
     refine = index.search_params.get("refine", 0)
-    dim = exact if index.prefix_dim is None else _mean(prefix_recall(judge, index.prefix_dim, refine))
+    dim = exact
+    if index.projects:
+        dim = _mean(judge.recall(_Reduced(judge.items, judge.metric, index.reduced, "dot", refine)))
+    elif index.prefix_dim is not None:
+        dim = _mean(prefix_recall(judge, index.prefix_dim, refine))
     if isinstance(index.quantization, NoQuantization) and not isinstance(index.spec, Factory):
         codes = dim
     elif isinstance(index.spec, Flat):
         codes = real
     else:
         codes = _mean(judge.recall(index.exhaustive()))
-    if isinstance(index.quantization, Pca):
-        dim = codes
     return {"model": 1 - exact, "dim": exact - dim, "quantizer": dim - codes, "search": codes - real}
 
 

@@ -47,6 +47,7 @@ class Evaluation:
 
     Attributes:
         towers: None where the vectors were given.
+        budget: limits that the figures are held against; None where there is nothing to say of them.
         precision: of the towers' vectors; queries are timed in it.
         prefixes: widths that were trained besides the whole.
     """
@@ -57,7 +58,7 @@ class Evaluation:
     embedding: Path
     building: Path
     settings: EvaluateSettings
-    budget: Budget
+    budget: Budget | None
     seed: int
     precision: Precision = "32"
     prefixes: Sequence[int] = ()
@@ -73,7 +74,8 @@ def evaluate(evaluation: Evaluation, folder: Path) -> None:
         metrics |= _measure_part(evaluation, part, folder)
     metrics |= _latencies(evaluation)
     metrics |= {f"index/{name}": value for name, value in _read(evaluation.building / BUILDING).items()}
-    metrics["budget/met"] = float(not missed(evaluation.budget, metrics))
+    if evaluation.budget is not None:
+        metrics["budget/met"] = float(not missed(evaluation.budget, metrics))
     (folder / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True), encoding="utf-8")
 
 

@@ -90,8 +90,8 @@ def _example(dataset: Dataset, part: Split, number: int, found: np.ndarray[Any, 
     return Example(
         query=str(dataset.query_ids[row]),
         text=_text(dataset, int(block.positions[number]), row),
-        history=[titles[item] for item in _history(dataset, part, number)],
-        expected=[titles[item] for item in sorted(relevant)],
+        history=[titles[item] or str(dataset.item_ids[int(item)]) for item in _history(dataset, part, number)],
+        expected=[titles[item] or str(dataset.item_ids[item]) for item in sorted(relevant)],
         results=results,
     )
 
@@ -124,8 +124,9 @@ def _curve(point: CurvePoint) -> dict[str, float | None]:
 
 
 def _headline(settings: RunSettings) -> str:
-    tower, index, quantization = _name(settings.tower), _name(settings.index), _name(settings.quantization)
-    return f"{_name(settings.data)}: {tower} towers, {index} index" + ("" if quantization == "none" else f", {quantization}")
+    towers = dict.fromkeys(_name(own or settings.tower) for own in (settings.query_tower, settings.item_tower))
+    index, quantization = _name(settings.index), _name(settings.quantization)
+    return f"{_name(settings.data)}: {' and '.join(towers)} towers, {index} index" + ("" if quantization == "none" else f", {quantization}")
 
 
 def _name(component: object) -> str:

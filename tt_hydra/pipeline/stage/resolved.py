@@ -43,13 +43,24 @@ def resolve_compute(settings: RunSettings, dataset: Dataset) -> Compute:
 def resolved_nodes(settings: RunSettings, compute: Compute) -> dict[str, Any]:
     """The nodes that enter the key of a training as something else than what the config says.
 
-    Weights to start from and local encoders enter by their content, not by their path.
+    Weights to start from and local models enter by their content, not by their path.
     """
     train = spec_of(settings.train) | {"accelerator": compute.device, "precision": compute.precision}
     if settings.train.init_from is not None:
         train["init_from"] = [sha256(path) for path in initial_files(Path(settings.train.init_from))]
     towers = {name: getattr(settings, name) for name in ("tower", "query_tower", "item_tower")}
-    return {"train": train, **{name: _tower(spec) for name, spec in towers.items()}}
+    readers = {name: _reader(getattr(settings, name)) for name in ("screen", "teacher")}
+    return {"train": train, **{name: _tower(spec) for name, spec in towers.items()}, **readers}
+
+
+def _reader(component: Any) -> dict[str, Any]:
+    """The spec of what may read texts with a model of its own, by the content of all files of a local one."""
+    spec = spec_of(component)
+    folder = Path(str(spec.get("model"))).expanduser()
+    if spec.get("model") is None or not folder.is_dir():
+        return spec
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return spec | {"model": {path.relative_to(folder).as_posix(): sha256(path) for path in files}}
 
 
 def _tower(spec: TowerSpec | None) -> dict[str, Any] | None:
