@@ -30,6 +30,7 @@ from tt_hydra.pipeline.evaluate import EvaluateBundleSettings, evaluate
 from tt_hydra.pipeline.run import RunResult, run
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.update import UpdateSettings, update
+from tt_hydra.serve.catalogue import Items
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.retriever import Retriever
 from tt_hydra.tower.two_tower import TwoTower
@@ -249,6 +250,15 @@ def test_the_file_of_the_training_embeds_and_updates_to_what_was_trained(go: Run
     (change,) = Registry(tmp_path / "registry").log.read(0)
     order = [bundle.item_ids.index(str(item["id"])) for item in change.items]
     np.testing.assert_allclose(change.vectors, np.asarray(bundle.item_vectors)[order], atol=1e-6)
+
+
+@pytest.mark.parametrize("born", ["2023-11-14T22:13:20", "2023-11-14T23:13:20+01:00", 1_700_000_000_000_000])
+def test_a_written_item_says_its_times_as_a_query_does(go: Run, odd_items: list[str], born: object) -> None:
+    items = Items(Retriever.load(go("train.max_epochs=0", data=odd_items).run_dir / "bundle"))
+    written = items.row({"id": "n", "born": born, "tags": ["1"], "price": 2.5})
+    assert written == {"id": "n", "born": 1_700_000_000_000_000, "tags": ["1"], "price": 2.5}
+    with pytest.raises(DataError, match=r"feature 'born' is a time: give an ISO date and time or microseconds since 1970, got 'soon'"):
+        items.row({"id": "n", "born": "soon"})
 
 
 def test_evaluate_leaves_out_what_the_run_left_out_and_holds_nothing_against_its_budget(go: Run, root: Path, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from tt_hydra.data.encoders import Multi, as_strings
+from tt_hydra.data.encoders import Multi, Time, as_strings
+from tt_hydra.data.plain import plain
 from tt_hydra.errors import DataError
 from tt_hydra.serve.retriever import Retriever
 
@@ -40,6 +41,8 @@ class Items:
         self.types: Mapping[str, pl.DataType] = dict(pl.read_parquet_schema(bundle.folder / "items.parquet"))
         multi = {each.name: each.sep for each in bundle.featurizer.items if isinstance(each, Multi)}
         self.separators = {name: sep for name, sep in multi.items() if self.types.get(name) == pl.String}
+        times = [each for each in bundle.featurizer.items if isinstance(each, Time)]
+        self._times = {each.name: each for each in times if self.types.get(each.name) == pl.Int64}
         self._columns: dict[str, pl.Series] = {}
         self._added_ids: list[str] = []
         self._added: list[Mapping[str, Any]] = []
@@ -150,6 +153,8 @@ class Items:
 
     def _value(self, name: str, value: Any) -> Any:
         kind = self.types[name]
+        if name in self._times:
+            return plain(self._times[name], value)
         if isinstance(kind, (pl.List, pl.Array)):
             value = [value] if isinstance(value, (str, int, float)) else value
         elif isinstance(value, list):
