@@ -20,7 +20,7 @@ from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.encoded import pad_rows
 from tt_hydra.data.pairs import Pairs
 from tt_hydra.data.prepare import prepare
-from tt_hydra.loss.sampled_softmax import SampledSoftmax
+from tt_hydra.loss.infonce import InfoNCE
 from tt_hydra.negatives.in_batch import InBatch
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.temperature.constant import Constant
@@ -74,7 +74,7 @@ def train(told: dict[str, Any], folder: str) -> None:
     towers = towers_of(dataset, told["max_length"])
     dataset = dataset.tokenized(towers.tokenizers)
     precision = resolve_precision("auto", "cpu", large_matrices=True)
-    objective = Objective(loss=SampledSoftmax(), temperature=Constant(), optimizer=AdamW())
+    objective = Objective(loss=InfoNCE(symmetric=True), temperature=Constant(), optimizer=AdamW())
     settings = TrainSettings(max_epochs=1000, batch_size=told["batch_size"])
     module = RetrievalModule(towers, objective, settings, 10_000, 42)
     sampler = InBatch().fit(dataset.training_view())

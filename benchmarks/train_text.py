@@ -78,13 +78,14 @@ def best_of_grid(told: dict[str, Any], folder: Path, rounds: int) -> dict[str, A
 
 
 def quality(texts: Texts, folder: Path, seeds: Sequence[int]) -> dict[str, float]:
-    """ndcg@10 after one epoch on the same pairs: ours with the negatives whose speed was measured, the peer in its defaults."""
+    """ndcg@10 after one epoch on the same pairs: ours with the loss and negatives whose speed was measured, the peer in its defaults."""
     data = subset(texts, folder / "data", texts.pairs("train", PAIRS))
     same = Texts.read(data)
     ours, peer = [], []
     for seed in seeds:
         overrides = [
-            "experiment=text", f"data.path={data}", "negatives=in_batch", "~negatives.start", "data.valid_share=0", "logger=none",
+            "experiment=text", f"data.path={data}", "negatives=in_batch", "~negatives.start", "loss=infonce", "loss.symmetric=true",
+            "data.valid_share=0", "logger=none",
             f"tower.query_max_length={LENGTH}", f"tower.item_max_length={LENGTH}",
             f"train.batch_size={BATCH}", "train.max_epochs=1", f"seed={seed}",
         ]  # fmt: skip
