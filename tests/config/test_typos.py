@@ -210,7 +210,7 @@ def test_a_mapping_that_names_other_keys_can_be_added_to(told, tmp_path):
         "defaults: [table, _self_]\ninteractions: {path: .}\nitems: {path: ., features: {a: text}}\n"
     )
     (refused,) = told("data=mine", "data.items.features={b: text}", folders=[tmp_path])
-    assert refused == "data.items.features: has no 'b' yet; to add what is not there: +data.items.features={b: text}"
+    assert refused == "data.items.features: names keys that are not there; to add them: +data.items.features={b: text}"
     assert told("data=mine", "+data.items.features={b: text}", folders=[tmp_path]) == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
@@ -153,9 +152,8 @@ def _unknown(override: Override, config: DictConfig, groups: list[str]) -> Probl
     parent, depth = config, 0
     while depth < len(parts) - 1 and isinstance(parent, DictConfig) and isinstance(parent.get(parts[depth]), DictConfig):
         parent, depth = parent[parts[depth]], depth + 1
-    inner = _strange(override, parent.get(parts[depth])) if depth == len(parts) - 1 else []
-    if inner:
-        return Problem(key, f"has no {' and no '.join(map(repr, inner))} yet; to add what is not there: +{override.input_line}")
+    if depth == len(parts) - 1 and isinstance(override.value(), Mapping) and isinstance(parent.get(parts[depth]), DictConfig):
+        return Problem(key, f"names keys that are not there; to add them: +{override.input_line}")
     if _is_field(parent, parts[depth]):
         return Problem(key, f"is not in the chosen option file; add it with +{override.input_line}")
     names = [str(name) for name in parent if str(name) not in ("_target_", "hydra")]
@@ -168,14 +166,6 @@ def _unknown(override: Override, config: DictConfig, groups: list[str]) -> Probl
         return Problem(key, f"is no key; did you mean {elsewhere[0]!r}?")
     where = f"is no key of {'.'.join(parts[:depth])}" if depth else "is no key"
     return Problem(key, f"{where}{did_you_mean(parts[depth], names if depth else [*names, *groups])}")
-
-
-def _strange(override: Override, node: Any) -> list[str]:
-    """Keys that the override's mapping names and the node's does not."""
-    value = override.value()
-    if not isinstance(value, Mapping) or not isinstance(node, DictConfig):
-        return []
-    return [str(name) for name in value if name not in node] or [str(override.key_or_group)]
 
 
 def _is_field(node: DictConfig, name: str) -> bool:
