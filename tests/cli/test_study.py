@@ -211,7 +211,7 @@ def test_mistakes_are_refused_before_anything_is_made(line, runs, capsys, tmp_pa
         ("temperature.start=interval(0.1,1)", "sweep.starts=[0.1]"): "sweep.starts",
         ("temperature.start=interval(0.1,1)", "sweep.fixed=auto"): "sweep.fixed: must be a list",
         ("sweep.space=5",): "sweep.space: must be",
-        ("sweep.space={loss: 'choice(infonce,bpr)'}",): "names keys that are not there; to add them: +sweep.space={loss: 'choice(infonce,bpr)'}",
+        ("sweep.space={loss: 'choice(infonce,bpr)'}",): "to add them: +sweep.space={loss: 'choice(infonce,bpr)'}",
         ("seed=1,2", "sweep.warm_start=a#b"): "sweep.warm_start=a#b: cannot be read; quote the value for Hydra: \"sweep.warm_start='a#b'\"",
         ("seed=1,2", "sweep.publish=true", "runtime.bundle=false"): "sweep.publish: needs the winner's bundle, which runtime.bundle=false",
     }
