@@ -39,6 +39,10 @@ class GateError(BundleError):
     """A bundle that is worse than the current version by more than is allowed, or that cannot take its place."""
 
 
+class BuildingError(BundleError):
+    """Another process builds a version of the same registry."""
+
+
 class OvertakenError(GateError):
     """A bundle whose place was taken by another version while it was made."""
 

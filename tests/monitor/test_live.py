@@ -200,7 +200,7 @@ def test_quiet_traffic_stays_quiet_and_drift_is_raised(watch, clock):
     monitor = watch()
     clock.now += 61
     monitor.searched(request(vectors(10, 200), unknown=[1] + [0] * 199, values=[1] * 200))
-    monitor.written(vectors(11, 100), CATALOGUE.health)
+    monitor.written(vectors(11, 100), CATALOGUE.health, writes=1, items=100)
     assert monitor.settle(60)
     quiet = monitor.state()
     assert {kind: each["state"] for kind, each in quiet["drift"].items()} == {"queries": "quiet", "items": "quiet", "scores": "quiet"}
@@ -208,7 +208,7 @@ def test_quiet_traffic_stays_quiet_and_drift_is_raised(watch, clock):
     assert quiet["alarms"] == []
     clock.now += 61
     monitor.searched(request(vectors(12, 200) * 0.2 + 1, unknown=[1] * 40 + [0] * 160, values=[1] * 200))
-    monitor.written(vectors(13, 100) + 1, CATALOGUE.health)
+    monitor.written(vectors(13, 100) + 1, CATALOGUE.health, writes=1, items=100)
     assert monitor.settle(60)
     drifted = monitor.state()
     assert [alarm["name"] for alarm in drifted["alarms"]] == ["drift_queries", "drift_items", "drift_scores", "unknown"]
@@ -249,7 +249,7 @@ def test_coverage_and_ages(watch, clock):
     found = monitor.state()
     assert (found["shown"], found["coverage"]) == (len(shown), len(shown) / ITEMS)
     assert found["age"]["delta_s"] is None
-    monitor.written(np.empty((0, DIM), np.float32), Health(alive=59, base=60, delta=0, dead=1))
+    monitor.written(np.empty((0, DIM), np.float32), Health(alive=59, base=60, delta=0, dead=1), writes=1, items=0)
     monitor.state()
     clock.now += 3700
     later = monitor.state()
@@ -271,7 +271,7 @@ def test_changes_that_waited_before_the_process_began_are_as_old_as_they_are(wat
     monitor = watch(with_reference=False)
     monitor.serving(1, "2027-01-15T08:00:00+00:00", None, changed=clock.now - 500)
     assert monitor.state()["age"]["delta_s"] == 500
-    monitor.written(np.empty((0, DIM), np.float32), CATALOGUE.health)
+    monitor.written(np.empty((0, DIM), np.float32), CATALOGUE.health, writes=1, items=0)
     clock.now += 10
     assert monitor.state()["age"]["delta_s"] == 510
     monitor.serving(2, "2027-01-15T08:00:00+00:00", None)
@@ -288,7 +288,7 @@ def test_traffic_is_written_in_files_that_roll(clock, tmp_path):
         monitor.searched(request(vectors(number, 10), unknown=[1] + [0] * 9, values=range(10)))
         monitor.settle()
         monitor.settle()
-    monitor.written(vectors(20, 2), CATALOGUE.health)
+    monitor.written(vectors(20, 2), CATALOGUE.health, writes=1, items=2)
     monitor.close()
     assert len(list(tmp_path.glob(FILES))) == 2
     rows = read_traffic(tmp_path)

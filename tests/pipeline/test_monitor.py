@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.manifest import Manifest
 from tt_hydra.artifact.registry import REGISTRY, Registry
+from tt_hydra.artifact.write import write_bundle
 from tt_hydra.contracts import Reference
 from tt_hydra.errors import DataError
 from tt_hydra.monitor.settings import AlarmLimits, TrafficLimits
@@ -74,6 +76,18 @@ def test_quiet_traffic(settings, tmp_path):
     assert (written["alarm"], written["queries"]) == (False, 300)
     page = Page((tmp_path / "report" / "monitor.html").read_text())
     assert page.plots() == ["plot-latency", "plot-recall", "plot-drift"]
+
+
+def test_what_was_served_is_no_other_bundle_s_traffic(settings, parts, tmp_path):
+    folder = tmp_path / "outputs" / REGISTRY / "traffic"
+    write_traffic(folder)
+    other = write_bundle(tmp_path / "other", replace(parts, measured={"test/index/recall@10": 0.25})).folder
+    with pytest.raises(DataError, match="holds no query of this version"):
+        monitor(settings(bundle=str(other)))
+    writer = TrafficWriter(folder, TrafficLimits())
+    writer.add(Row(time=time.time(), version=9, vector=np.ones(DIM // 2, np.float32), ids=["a"], scores=[1.0]))
+    writer.write()
+    assert monitor(settings(bundle=str(other), traffic=str(folder))).queries == 300
 
 
 def test_coverage_is_of_the_catalogue_as_it_is(settings, tmp_path):

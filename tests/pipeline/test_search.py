@@ -6,6 +6,9 @@ from pathlib import Path
 import ir_measures
 import pytest
 
+from tt_hydra.artifact.bundle import Bundle
+from tt_hydra.artifact.changes import Change
+from tt_hydra.artifact.registry import REGISTRY, Registry
 from tt_hydra.errors import ConfigError, DataError
 from tt_hydra.pipeline.search import Answer, SearchFiles, SearchSettings, search, trec_lines, write_answers
 from tt_hydra.serve.query import Hit
@@ -86,3 +89,17 @@ def test_search_parameters_are_handed_on_and_unknown_ones_refused(bundle_folder)
 def test_what_cannot_be_asked(given, told, tmp_path):
     with pytest.raises(ConfigError, match=told):
         settings(tmp_path, **given)
+
+
+def test_changes_that_are_not_searched_are_told(bundle_folder, tmp_path, caplog):
+    registry = Registry(tmp_path / REGISTRY)
+    registry.publish(Bundle.load(bundle_folder))
+    asked = SearchSettings(bundle="current", query_id="3", outputs=tmp_path)
+    list(search(asked))
+    assert caplog.records == []
+    registry.log.append([Change(deleted=["i1"]), Change(deleted=["i2"])])
+    list(search(asked))
+    (record,) = caplog.records
+    assert record.getMessage().startswith("2 changes of the catalogue came after version 1 and are not searched here")
+    list(search(SearchSettings(bundle=str(bundle_folder), query_id="3", outputs=tmp_path)))
+    assert len(caplog.records) == 1

@@ -161,7 +161,7 @@ def table(path: Path, text: str) -> str:
         ("id,title,genres,yaer,year\nx,t,a,1,1\n", r"no column 'yaer'.*did you mean 'year'"),
         ("id,title,genres,year\nx,t,a,1\nx,u,a,1\ny,t,a,1\ny,t,a,1\n", r"2 ids occur more than once, the first is 'x'"),
         ("id,title,genres,year\n,t,a,1\n", r"new\.csv, row 1: there is no id"),
-        ("id,title,genres,year\nx,t,a,1\ny,t,a,soon\n", r"row 2 \(id 'y'\): column 'year' holds .*'soon'"),
+        ("id,title,genres,year\nx,t,a,1\ny,t,a,soon\n", r"column 'year' is declared numeric but holds 'soon' in row 2"),
         ("id,title,genres,year\n", r"new\.csv has no rows"),
         ("", r"new\.csv is empty"),
         ("name,title,genres,year\nx,t,a,1\n", r"no column 'id'.*name the column that holds ids with id=COLUMN"),
@@ -244,3 +244,19 @@ def test_a_service_holds_live_recall_against_what_the_version_had(
     assert "live recall" in str(upkeep.due(health))
     watch.recall_low = due_at + 0.02
     assert upkeep.due(health) is None
+
+
+def test_a_named_column_of_ids_wins_over_a_column_id(tmp_path: Path, registry: Registry) -> None:
+    rows = [{"id": "other", "film": "a", "title": "the first", "genres": [], "year": 1}]
+    pl.DataFrame(rows, schema_overrides={"genres": pl.List(pl.String)}).write_parquet(tmp_path / "new.parquet")
+    updated(tmp_path, items=str(tmp_path / "new.parquet"), id="film")
+    updated(tmp_path, delete=str(tmp_path / "new.parquet"), id="film")
+    written, gone = ChangeLog(registry.changes).read(0)
+    assert ([item["id"] for item in written.items], list(gone.deleted)) == (["a"], ["a"])
+
+
+def test_a_column_of_ids_that_the_catalogue_has_is_kept(tmp_path: Path, registry: Registry) -> None:
+    pl.DataFrame([{"title": "the first", "genres": ["a"], "year": 1}]).write_parquet(tmp_path / "new.parquet")
+    updated(tmp_path, items=str(tmp_path / "new.parquet"), id="title")
+    (written,) = ChangeLog(registry.changes).read(0)
+    assert [dict(item) for item in written.items] == [{"id": "the first", "title": "the first", "genres": ["a"], "year": 1}]

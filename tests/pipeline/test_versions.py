@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import CommandLine
 
 from tt_hydra import cli
+from tt_hydra.artifact.changes import Change
+from tt_hydra.artifact.registry import REGISTRY, Registry
 from tt_hydra.artifact.write import Parts, write_bundle
+from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline import contest
 
 
@@ -78,3 +83,29 @@ def test_a_worse_bundle_needs_force(
     assert cli.status(["versions", f"publish={bundles[0].folder}", "force=true", where]) == 0
     assert cli.status(["versions", "gate.quality=-1", where]) == 2
     assert "gate.quality=-1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["rollback=true", "activate=1"])
+def test_a_version_that_cannot_take_what_was_written_is_not_made_current(
+    command: str, tmp_path: Path, parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given vectors are of one version: no other has any for the new item."""
+    where, registry = f"outputs={tmp_path / 'outputs'}", Registry(tmp_path / "outputs" / REGISTRY)
+    folder = shutil.copytree(parts.dataset.folder, tmp_path / "dataset")
+    np.save(folder / "query_vectors.npy", np.ones((parts.dataset.num_queries, 16), np.float32))
+    for number, name in enumerate(("one", "two")):
+        vectors = np.load(parts.item_vectors) + np.float32(number)
+        np.save(tmp_path / f"{name}.npy", vectors)
+        given = replace(parts, model=None, dataset=Dataset.load(folder), item_vectors=tmp_path / f"{name}.npy", reference=None)
+        assert cli.status(["versions", f"publish={write_bundle(tmp_path / name, given).folder}", "force=true", where]) == 0
+    model = registry.version(2).manifest.model_fingerprint
+    registry.log.append([Change(items=[{"id": "new", "title": "x"}], vectors=np.ones((1, vectors.shape[1]), np.float32), model=model)])
+    capsys.readouterr()
+    assert cli.status(["versions", command, where]) == 2
+    told = capsys.readouterr().err
+    assert "version 1 cannot be current" in told
+    assert "update delete=FILE" in told
+    assert registry.current == 2
+    registry.log.append([Change(deleted=["new"])])
+    assert cli.status(["versions", command, where]) == 0
+    assert registry.current == 1

@@ -15,7 +15,7 @@ from tt_hydra.artifact.changes import CHANGES, Change, ChangeLog
 from tt_hydra.artifact.registry import Registry
 from tt_hydra.artifact.write import Parts, write_bundle
 from tt_hydra.contracts.serving import Health, Observed, Reference
-from tt_hydra.errors import BundleError, DataError
+from tt_hydra.errors import BuildingError, BundleError, DataError, OvertakenError
 from tt_hydra.serve import engine as engine_module
 from tt_hydra.serve.asking import Answer, Ask
 from tt_hydra.serve.engine import Engine, Upkeep
@@ -315,6 +315,7 @@ class Watching:
     changed: list[float | None] = field(default_factory=list)
     seen: list[Observed] = field(default_factory=list)
     health: list[Health] = field(default_factory=list)
+    counted: list[tuple[int, int, int]] = field(default_factory=list)
     closed: bool = False
 
     def serving(
@@ -327,8 +328,9 @@ class Watching:
     def searched(self, observed: Observed) -> None:
         self.seen.append(observed)
 
-    def written(self, vectors: np.ndarray, health: Health) -> None:
+    def written(self, vectors: np.ndarray, health: Health, *, writes: int, items: int) -> None:
         self.health.append(health)
+        self.counted.append((len(vectors), writes, items))
 
     def state(self) -> dict[str, object]:
         return {"searches": len(self.seen)}
@@ -353,6 +355,9 @@ def test_an_observer_hears_of_searches_writes_and_versions(registry: Registry) -
     engine.upsert([{"id": "a", "title": "x"}])
     engine.delete(["i2"])
     assert [(each.alive, each.delta, each.dead) for each in watching.health] == [(41, 1, 0), (40, 1, 1)]
+    registry.log.append([Change(items=[{"id": "b", "title": title}]) for title in ("y", "z")])
+    engine.tail()
+    assert watching.counted == [(1, 1, 1), (0, 1, 0), (1, 2, 2)], "vectors that are there, writes, items written"
     engine.activate(2)
     engine.close()
     assert (watching.versions, watching.closed) == ([1, 2], True)
@@ -418,6 +423,19 @@ def test_upkeep_builds_anew_when_it_is_due(registry: Registry) -> None:
             break
         threading.Event().wait(0.01)
     assert engine.served.state.mark.index == "2.2"
+    engine.close()
+
+
+@pytest.mark.parametrize("error", [BuildingError("another version is being built"), OvertakenError("version 2 is current by now")])
+def test_a_catalogue_that_another_process_builds_is_looked_at_again_soon(
+    registry: Registry, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def compact() -> None:
+        raise error
+
+    engine = Engine(registry, PLAIN)
+    engine._keep_up(Upkeep(due=lambda health: "due", compact=compact, patience_s=600))  # would wait so long after a failure
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
     engine.close()
 
 

@@ -138,8 +138,8 @@ class Observer(Protocol):
     def searched(self, observed: Observed) -> None:
         """A request was answered."""
 
-    def written(self, vectors: FloatArray, health: Health) -> None:
-        """Items were added, ``(added, dim)``, possibly none, or deleted."""
+    def written(self, vectors: FloatArray, health: Health, *, writes: int, items: int) -> None:
+        """The catalogue was changed by so many writes of so many items; of these ``vectors (added, dim)`` are there now, possibly none."""
 
     def state(self) -> Mapping[str, object]:
         """What it has seen, ready for JSON: the answer of ``GET /v1/monitor``."""

@@ -87,9 +87,9 @@ class LiveMonitor:
         else:
             self._counts.unobserved += 1
 
-    def written(self, vectors: FloatArray, health: Health) -> None:
+    def written(self, vectors: FloatArray, health: Health, *, writes: int, items: int) -> None:
         """The catalogue was changed."""
-        self._inbox.append(partial(self._write, vectors, health))
+        self._inbox.append(partial(self._write, vectors, health, writes, items))
 
     def state(self) -> Mapping[str, object]:
         """What is known, ready for JSON."""
@@ -191,11 +191,11 @@ class LiveMonitor:
         if self._traffic is not None:
             self._traffic.add(row)
 
-    def _write(self, vectors: FloatArray, health: Health) -> None:
+    def _write(self, vectors: FloatArray, health: Health, writes: int, items: int) -> None:
         now = self._clock()
         self._watched.written(vectors, health, now)
-        self._counts.writes += 1
-        self._counts.items_added += len(vectors)
+        self._counts.writes += writes
+        self._counts.items_added += items
         for row in added(vectors, self._watched.version, now):
             self._record(row)
 

@@ -85,6 +85,10 @@ def monitor(settings: MonitorCommandSettings, command: str = "") -> Monitored:
     rows = read_traffic(folder, now - 3600 * settings.hours)
     if published is not None:
         rows = rows.filter(pl.col("version") == published.number)
+    elif settings.traffic is None:
+        rows = rows.clear()  # what the registry served was another bundle
+    else:
+        rows = rows.filter(pl.col("vector").list.len() == bundle.manifest.dim)
     queries = rows.filter(pl.col("kind") == QUERY)
     if queries.is_empty():
         raise DataError(

@@ -24,7 +24,7 @@ from tt_hydra.data.catalogue import Catalogue
 from tt_hydra.data.item_table import ItemTable
 from tt_hydra.data.schema import HISTORY
 from tt_hydra.data.unknown import unknown_values
-from tt_hydra.errors import BundleError, DataError
+from tt_hydra.errors import BuildingError, BundleError, DataError
 from tt_hydra.index.build import build_index
 from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.ivf import Ivf
@@ -77,11 +77,12 @@ def workplace(registry: Registry) -> Iterator[Path]:
     """An empty folder in a registry to build a version in; it is gone afterwards, or when the next one begins.
 
     Raises:
-        BundleError: another process builds a version there, or the disk refuses.
+        BuildingError: another process builds a version there.
+        BundleError: the disk refuses.
     """
     lock = FileLock(registry.folder / f"{WORK}.lock")
     if not lock.try_exclusive():
-        raise BundleError(f"{registry.folder}: another version is being built by {lock.holder()}: try again when it has finished")
+        raise BuildingError(f"{registry.folder}: another version is being built by {lock.holder()}: try again when it has finished")
     folder = registry.folder / WORK
     try:
         with disk_errors(registry.folder, f"building a version in {registry.folder}", BundleError):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tt_hydra.artifact.registry import REGISTRY, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.errors import ConfigError, DataError
+from tt_hydra.pipeline.publish import missing
 from tt_hydra.pipeline.questions import Question, read_questions
 from tt_hydra.serve.query import Hit, Query
 from tt_hydra.serve.retriever import Retriever
@@ -17,6 +20,9 @@ CHUNK = 1024
 """Questions that are answered at once."""
 TAG = "tt_hydra"
 NEW_QUERY = 'The command line has no keys for those: write them into a file for search.input, as in {"id": "new", "history": ["42"]}'
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,10 +94,21 @@ def search(settings: SearchSettings) -> Iterator[Answer]:
     questions = _questions(settings)
     folder = resolve_bundle(settings.bundle, settings.outputs)
     retriever = Retriever.load(folder, verify=settings.verify, allow=settings.allow_targets)
+    _tell_of_changes(settings, folder)
     exclude = settings.exclude_seen
     if exclude is None:
         exclude = bool(retriever.bundle.manifest.conditions.get("exclude_seen", False))
     return _answers(retriever, questions, settings, exclude)
+
+
+def _tell_of_changes(settings: SearchSettings, folder: Path) -> None:
+    """A warning where items were written or deleted since a version was made: its files alone are searched."""
+    registry = Registry(settings.outputs.absolute() / REGISTRY)
+    version = next((each for each in registry.versions() if each.folder.samefile(folder)), None)
+    changes = [] if version is None else missing(registry, version)
+    if version is not None and changes:
+        what = f"{len(changes)} changes of the catalogue came after version {version.number} and are not searched here"
+        logger.warning("%s: ask a server, or put them into a version with `python -m tt_hydra update compact=true`", what)
 
 
 def trec_lines(answer: Answer) -> Iterator[str]:

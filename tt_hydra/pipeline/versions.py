@@ -8,8 +8,9 @@ from pathlib import Path
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.registry import REGISTRY, Registry, Version
 from tt_hydra.artifact.resolve import resolve_bundle
-from tt_hydra.errors import ConfigError
-from tt_hydra.pipeline.publish import Gate, publish
+from tt_hydra.errors import BundleError, ConfigError, GateError
+from tt_hydra.pipeline.contest import Contestant
+from tt_hydra.pipeline.publish import Gate, missing, publish
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,8 +75,23 @@ def versions(settings: VersionsSettings) -> Listing:
         bundle = Bundle.load(resolve_bundle(settings.publish, settings.outputs))
         publish(registry, bundle, settings.gate, force=settings.force, allow=settings.allow_targets)
     elif settings.activate is not None:
+        _require_servable(registry, settings.activate, settings)
         registry.activate(settings.activate)
     elif settings.rollback:
+        if registry.previous is not None:
+            _require_servable(registry, registry.previous, settings)
         registry.rollback()
     removed = () if settings.keep is None else tuple(registry.retain(settings.keep))
     return Listing(registry.folder, registry.versions(), registry.current, registry.previous, removed)
+
+
+def _require_servable(registry: Registry, number: int, settings: VersionsSettings) -> None:
+    """Refuses a version that no server could serve with what was written since."""
+    version = registry.version(number)
+    try:
+        Contestant.load(version.folder, missing(registry, version), settings.allow_targets)
+    except GateError:
+        raise
+    except BundleError as error:
+        fix = "delete those items first (`python -m tt_hydra update delete=FILE`), or publish a bundle that takes them"
+        raise BundleError(f"version {number} cannot be current: {error}; {fix}") from error

@@ -57,6 +57,8 @@ def read_writing(served: Served, items: str | None, delete: str | None, name: st
 
 def _rows(served: Served, path: str, name: str) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
     frame = _frame(path, "items", name)
+    if name not in (ID, *served.items.types):
+        frame = frame.drop(name)
     _check_columns(served, frame, path)
     features = served.retriever.bundle.featurizer.items
     frame = read_as_trained(frame, features, path)
@@ -110,7 +112,7 @@ def _frame(path: str, key: str, name: str, *more: str) -> pl.DataFrame:
     frame = read_file(file, (), every=True)
     if name not in frame.columns:
         raise DataError(f"{path}: no column {name!r}{nearest(name, frame.columns)}; name the column that holds ids with id=COLUMN")
-    frame = frame.rename({name: ID}).with_columns(as_ids(frame[name], f"{path}, column {name!r}").alias(ID))
+    frame = frame.with_columns(as_ids(frame[name], f"{path}, column {name!r}").alias(ID))
     if frame[ID].null_count():
         raise DataError(f"{path}, row {(frame[ID].is_null().arg_max() or 0) + 1}: there is no id")
     twice = frame.filter(frame[ID].is_duplicated())[ID]

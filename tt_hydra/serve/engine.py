@@ -13,7 +13,7 @@ from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.registry import Registry
 from tt_hydra.contracts import FloatArray
 from tt_hydra.contracts.serving import Health, Observer
-from tt_hydra.errors import BundleError, DataError
+from tt_hydra.errors import BuildingError, BundleError, DataError, OvertakenError
 from tt_hydra.serve.answering import Answerer
 from tt_hydra.serve.asking import Answer, Ask, Mark
 from tt_hydra.serve.catalogue import ID, VECTOR
@@ -215,6 +215,8 @@ class Engine:
             logger.info("building the catalogue anew: %s", reason)
             try:
                 upkeep.compact()
+            except (BuildingError, OvertakenError) as error:
+                logger.info("the catalogue was not built anew here: %s", error)
             except Exception as error:
                 logger.error("the catalogue was not built anew, version %d stays: %s", self.served.version.number, error)
                 self._ending.wait(upkeep.patience_s)
@@ -234,7 +236,8 @@ class Engine:
             return ()
         applied = served.apply(changes)
         if self.observer is not None and served is getattr(self, "served", None):
-            self.observer.written(applied.vectors, served.state.snapshot.health)
+            items = sum(len(change.items) for change in changes)
+            self.observer.written(applied.vectors, served.state.snapshot.health, writes=len(changes), items=items)
         return applied.refused
 
     def _commit(self, changes: Sequence[Change]) -> Mark:
