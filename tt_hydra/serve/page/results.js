@@ -33,7 +33,8 @@ function share(hits, metric) {
 
 function one(hit, rank, part, titleColumn) {
   const fields = Object.entries(hit.fields ?? {}).filter(([name, value]) => name !== titleColumn && value !== null && value !== "" && String(value) !== hit.id);
-  const title = titleColumn ? hit.fields?.[titleColumn] : null;
+  const given = titleColumn ? hit.fields?.[titleColumn] : null;
+  const title = String(given ?? "").trim() ? given : null;
   const bar = h("i");
   bar.style.setProperty("--share", part(hit.score).toFixed(4));
   const all = h("dl", { class: "facts", id: `hit-${rank}`, hidden: true }, fields.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, inWords(value)))));
