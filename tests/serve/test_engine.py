@@ -18,6 +18,7 @@ from tt_hydra.contracts.serving import Health, Observed, Reference
 from tt_hydra.errors import BuildingError, BundleError, DataError, OvertakenError
 from tt_hydra.serve import engine as engine_module
 from tt_hydra.serve.asking import Answer, Ask
+from tt_hydra.serve.describe import schema
 from tt_hydra.serve.engine import Engine, Upkeep
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.retriever import Retriever
@@ -465,6 +466,8 @@ def test_ready_made_vectors_are_searched_and_written_as_they_are(parts: Parts, t
     items = np.load(parts.item_vectors)
     expected = [parts.dataset.item_ids[int(row)] for row in np.argsort(-(items @ asking[3]), kind="stable")[:5]]
     assert ids(engine.search([Query(query_id="3")], k=5)) == [expected]
+    asked = schema(engine.served, engine.options.limits)["query"]
+    assert (asked["known_ids"], asked["features"], asked["context"], asked["history"]) == (True, [], [], False)
     with pytest.raises(DataError, match="no query tower"):
         engine.search([Query(features={"age": 3})])
     with pytest.raises(DataError, match="give vector, 16 numbers"):

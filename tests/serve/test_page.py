@@ -279,6 +279,13 @@ class TestHostile:
         assert tab.text("#problem") == HOSTILE
         assert tab.complaints() == []
 
+    def test_a_hit_without_a_title_is_called_by_its_id(self, browser, service):
+        hits = [hit(0, ""), hit(1, "   "), hit(2, None)]
+        service.routes["POST /v1/search"] = always({"model": "2f" * 16, "index": "2.17", "version": 2, "results": [hits]})
+        tab = browser.tab(f"{service.url}/#q=sea")
+        tab.until("document.querySelectorAll('.title').length === 3")
+        assert titles(tab) == [each["id"] for each in hits]
+
     def test_odd_names_are_names(self, browser, service):
         features = [{"name": name, "kind": "numeric", "values": []} for name in ("__proto__", "constructor")]
         service.routes["GET /v1/schema"] = always({**SCHEMA, "query": {**NOTHING, "features": features}})

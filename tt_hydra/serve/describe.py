@@ -51,8 +51,8 @@ def schema(served: Served, limits: Limits) -> dict[str, Any]:
             "known_ids": len(known) > 0,
             "example_ids": known.head(EXAMPLES).cast(pl.String).to_list(),
             "history": served.has_towers and featurizer.history > 0,
-            "features": _features(featurizer.queries),
-            "context": _features(featurizer.context),
+            "features": _features(featurizer.queries) if served.has_towers else [],
+            "context": _features(featurizer.context) if served.has_towers else [],
         },
         "items": {
             "columns": [
