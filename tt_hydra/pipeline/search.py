@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tt_hydra.artifact.registry import REGISTRY, Registry
+from tt_hydra.artifact.registry import REGISTRY, VERSIONS, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.errors import ConfigError, DataError
 from tt_hydra.pipeline.publish import missing
@@ -104,9 +104,11 @@ def search(settings: SearchSettings) -> Iterator[Answer]:
 def _tell_of_changes(settings: SearchSettings, folder: Path) -> None:
     """A warning where items were written or deleted since a version was made: its files alone are searched."""
     registry = Registry(settings.outputs.absolute() / REGISTRY)
-    version = next((each for each in registry.versions() if each.folder.samefile(folder)), None)
-    changes = [] if version is None else missing(registry, version)
-    if version is not None and changes:
+    if folder.resolve().parent != (registry.folder / VERSIONS).resolve():
+        return
+    version = registry.version(int(folder.resolve().name))
+    changes = missing(registry, version)
+    if changes:
         what = f"{len(changes)} changes of the catalogue came after version {version.number} and are not searched here"
         logger.warning("%s: ask a server, or put them into a version with `python -m tt_hydra update compact=true`", what)
 
