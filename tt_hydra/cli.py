@@ -27,7 +27,7 @@ from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
 from tt_hydra.config.environment import environment
 from tt_hydra.config.overrides import message
 from tt_hydra.config.paths import OwnOptions, config_dir
-from tt_hydra.config.problems import Problem, refuse
+from tt_hydra.config.problems import refuse
 from tt_hydra.errors import ConfigError, TTHydraError, interruption
 from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job
 from tt_hydra.searches import examine, is_study, search_of
@@ -119,17 +119,15 @@ def _refuse_mistakes(context: Context) -> None:
         context.study = True
         _refuse_study(context)
         return
-    composed: dict[Problem, None] = {}
-    found = []
+    composed, found = [], []
     for overrides in jobs_of(context.loader, call.overrides) if call.flags.multirun else [list(call.overrides)]:
         config, problems = compose(context.loader, call.command, overrides)
         told = {problem.path for problem in problems}
         problems += [problem for problem in misplaced(call.command, overrides) if problem.path not in told]
         node = checked(config, call.command, ".")
-        composed |= dict.fromkeys(problems)
-        found.append(problems if inspecting else [*problems, *node.problems])
-    shared = [problem for problem in found[0] if all(problem in others for others in found)]
-    refuse(list(composed | dict.fromkeys(shared)))
+        composed += problems
+        found.append([] if inspecting else node.problems)
+    refuse([*composed, *(problem for problem in found[0] if all(problem in others for others in found))])
     if len(found) == 1 and not inspecting:
         build(node, object)
 

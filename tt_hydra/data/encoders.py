@@ -274,8 +274,6 @@ class Text:
 
 
 Encoder = Categorical | Multi | Numeric | Bucketed | Time | Text
-READ = (Time, Numeric, Bucketed)
-"""Encoders of what a file may write in several ways."""
 ENCODERS: Mapping[str, type[Encoder]] = {kind.__name__: kind for kind in (Categorical, Multi, Numeric, Bucketed, Time, Text)}
 
 
@@ -301,5 +299,5 @@ def read_as_trained(frame: pl.DataFrame, encoders: Sequence[Encoder], name: str)
     Raises:
         DataError: a value is no time or no number.
     """
-    told = [each for each in encoders if isinstance(each, READ) and each.name in frame.columns]
+    told = [each for each in encoders if isinstance(each, (Time, Numeric, Bucketed)) and each.name in frame.columns]
     return with_features(frame, {each.name: FeatureSpec(kind="time" if isinstance(each, Time) else "numeric") for each in told}, name)

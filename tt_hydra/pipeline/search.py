@@ -21,7 +21,6 @@ CHUNK = 1024
 TAG = "tt_hydra"
 NEW_QUERY = 'The command line has no keys for those: write them into a file for search.input, as in {"id": "new", "history": ["42"]}'
 
-
 logger = logging.getLogger(__name__)
 
 

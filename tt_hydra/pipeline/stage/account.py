@@ -87,30 +87,23 @@ class Unlabelled:
         return recall_per_query(found, self.exact, self.queries, self.items, self.metric)
 
 
-def prefix_recall(judge: Judge, dim: int, refine: int = 0) -> FloatArray:
-    """Recall@10 of each query by exact search over the first ``dim`` dimensions.
-
-    Args:
-        judge: of the search.
-        dim: of the prefix.
-        refine: candidates for each result wanted that are rescored with the whole vectors; 0 for no rescoring.
-    """
-    return judge.recall(_Reduced(judge.items, judge.metric, lambda vectors: vectors[:, :dim], judge.metric, refine))
+def prefix_recall(judge: Judge, dim: int) -> FloatArray:
+    """Recall@10 of each query by exact search over the first ``dim`` dimensions."""
+    return judge.recall(_Reduced(judge.items, judge.metric, lambda vectors: prepared(vectors[:, :dim], judge.metric, "vectors")))
 
 
 @dataclass(frozen=True, slots=True)
 class _Reduced:
-    """Exact search by ``kept`` over what ``reduce`` leaves of vectors; with ``refine`` the best of its candidates by whole vectors."""
+    """Exact search by inner products of what ``reduce`` leaves of vectors; with ``refine`` the best of its candidates by whole vectors."""
 
     items: FloatArray
     metric: Metric
     reduce: Callable[[FloatArray], FloatArray]
-    kept: Metric
-    refine: int
+    refine: int = 0
 
     def search(self, queries: FloatArray, k: int) -> SearchResult:
         fetched = min(len(self.items), k * self.refine) if self.refine else k
-        found = exact_search(self.reduce(queries), self.reduce(self.items), max(k, fetched), self.kept)
+        found = exact_search(self.reduce(queries), self.reduce(self.items), max(k, fetched), "dot")
         if not self.refine or k >= len(self.items):
             return found
         scores = similarities(prepared(queries, self.metric, "queries"), found.rows, self.items, self.metric)
@@ -132,11 +125,8 @@ def lost(judge: Judge, index: FaissIndex, exact: float, real: float) -> Mapping[
         real: recall@10 of the index.
     """
     refine = index.search_params.get("refine", 0)
-    dim = exact
-    if index.projects:
-        dim = _mean(judge.recall(_Reduced(judge.items, judge.metric, index.reduced, "dot", refine)))
-    elif index.prefix_dim is not None:
-        dim = _mean(prefix_recall(judge, index.prefix_dim, refine))
+    reduces = index.projects or index.prefix_dim is not None
+    dim = _mean(judge.recall(_Reduced(judge.items, judge.metric, index.reduced, refine))) if reduces else exact
     if isinstance(index.quantization, NoQuantization) and not isinstance(index.spec, Factory):
         codes = dim
     elif isinstance(index.spec, Flat):
