@@ -32,6 +32,14 @@ def spec_of(component: object) -> dict[str, Any]:
     return {TARGET: f"{kind.__module__}.{kind.__qualname__}", **fields}
 
 
+def option_of(component: object) -> str:
+    """The option of a config group that a component, its class or its spec is of: what it is called on the command line."""
+    if isinstance(component, Mapping):
+        return str(component[TARGET]).split(".")[-2]
+    kind = component if isinstance(component, type) else type(component)
+    return kind.__module__.rpartition(".")[2]
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return spec_of(value)

@@ -230,10 +230,10 @@ class _Session:
     def _publish(self) -> None:
         """Makes the winner's bundle the current version unless the gate refuses it, which ends no study."""
         from tt_hydra.artifact.bundle import Bundle  # noqa: PLC0415
-        from tt_hydra.artifact.registry import REGISTRY, Registry  # noqa: PLC0415
+        from tt_hydra.artifact.registry import Registry  # noqa: PLC0415
         from tt_hydra.pipeline.publish import Gate, ensure  # noqa: PLC0415
 
-        registry = Registry(self._outputs / REGISTRY)
+        registry = Registry.under(self._outputs)
         folder = self._folder / BEST / "bundle"
         try:
             version = ensure(registry, Bundle.load(folder), Gate(), allow=self._allowed)

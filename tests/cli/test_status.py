@@ -84,7 +84,7 @@ def test_mistakes_are_refused_before_a_folder_is_made(line, runs, capsys, tmp_pa
         "  index: has no option 'hnws'; did you mean 'hnsw'?",
         "  trian.max_epochs: is no key; did you mean 'train.max_epochs'?",
         "error: train.max_epochs must be at least 0, got -1",
-        "error: tie: is true, but the sides differ (Bert, Mlp); set tie=auto, or the same tower for both",
+        "error: tie: is true, but the sides differ (bert, mlp); set tie=auto, or the same tower for both",
         f"error: 'chek' is no command; did you mean 'check'? Commands: {', '.join(COMMANDS)}. A setting is written KEY=VALUE.",
     ]
 

@@ -25,13 +25,13 @@ def test_a_tower_that_no_side_uses(told):
 
 
 def test_shared_weights_need_equal_towers(told):
-    one(told("tie=true", "tower@query_tower=sequence"), "tie: is true, but the sides differ (Sequence, Mlp)", "tie=auto")
+    one(told("tie=true", "tower@query_tower=sequence"), "tie: is true, but the sides differ (sequence, mlp)", "tie=auto")
     assert told("tie=true") == []
     assert told("tie=true", "tower@query_tower=mlp", "tower@item_tower=mlp") == []
 
 
 def test_equal_towers_are_not_aligned(told):
-    one(told("train.align_epochs=2"), "train.align_epochs: is 2, but both sides have the same tower (Mlp)", "tower@query_tower=static")
+    one(told("train.align_epochs=2"), "train.align_epochs: is 2, but both sides have the same tower (mlp)", "tower@query_tower=static")
     assert told("train.align_epochs=2", "tower=bert", "tower@query_tower=static") == []
     assert told("train.align_epochs=2", "tower=bert", "tower@query_tower=bert", "query_tower.layers=2") == []
 

@@ -241,6 +241,15 @@ def test_another_version_begins_anew(watch, clock):
     assert found["drift"]["queries"]["state"] == "no reference"
 
 
+def test_writes_and_what_they_wrote_are_counted(watch):
+    monitor = watch(with_reference=False)
+    monitor.written(vectors(1, 2), CATALOGUE.health, writes=3, items=5)
+    monitor.written(vectors(2, 1), CATALOGUE.health, writes=1, items=1)
+    told = monitor.render().decode()
+    assert "tt_hydra_writes_total 4.0" in told
+    assert "tt_hydra_items_added_total 6.0" in told
+
+
 def test_coverage_and_ages(watch, clock):
     monitor = watch(with_reference=False, coverage_minutes=60)
     queries = vectors(16, 5)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import yaml
 
 from tt_hydra.monitor.live import LiveMonitor
-from tt_hydra.monitor.metrics import METRICS, names_in, sample_name
+from tt_hydra.monitor.metrics import METRICS, PREFIX, sample_name
 from tt_hydra.monitor.rules import write_rules
 from tt_hydra.monitor.settings import AlarmLimits
 
@@ -18,7 +19,7 @@ def test_every_metric_that_rules_and_dashboard_name_is_exported(tmp_path):
     expected = {sample_name(name) for name in METRICS}
     assert expected == families
     for path in paths:
-        used = {name.removesuffix("_bucket") for name in names_in(path.read_text())}
+        used = {name.removesuffix("_bucket") for name in re.findall(rf"\b{PREFIX}\w+", path.read_text())}
         assert len(used) > 4
         assert used <= families
 

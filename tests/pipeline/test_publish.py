@@ -149,6 +149,21 @@ def test_without_questions_it_is_published_and_said(
     assert "keeps no validation queries, so it is not compared with version 1" in caplog.text
 
 
+@pytest.mark.parametrize("first", [False, True], ids=["instead of another", "as the first"])
+def test_a_bundle_that_no_server_could_serve_is_refused_where_it_is_compared_with_nothing(
+    registry: Registry, parts: Parts, tmp_path: Path, first: bool
+) -> None:
+    """Features of a kind that this bundle has no towers for were written meanwhile: it knows ready-made vectors only."""
+    folder = shutil.copytree(parts.dataset.folder, tmp_path / "dataset")
+    np.save(folder / "query_vectors.npy", np.ones((parts.dataset.num_queries, 16), np.float32))
+    given = replace(parts, model=None, dataset=type(parts.dataset).load(folder), reference=None, measured={"x": 1.0})
+    asked = Registry(tmp_path / "empty") if first else registry
+    ChangeLog(asked.changes).append([Change(items=[{"id": "new", "title": "sea", "year": 1999}])])
+    with pytest.raises(BundleError, match="cannot embed 1 of the items written since, the first is 'new'"):
+        publish(asked, write_bundle(tmp_path / "given", given), WIDE, force=True)
+    assert asked.current == (None if first else 1)
+
+
 def test_changes_of_the_catalogue_are_part_of_both(registry: Registry, bundle: Bundle, other: Bundle) -> None:
     questions = bundle.questions
     assert questions is not None

@@ -468,8 +468,14 @@ def test_ready_made_vectors_are_searched_and_written_as_they_are(parts: Parts, t
     assert ids(engine.search([Query(query_id="3")], k=5)) == [expected]
     asked = schema(engine.served, engine.options.limits)["query"]
     assert (asked["known_ids"], asked["features"], asked["context"], asked["history"]) == (True, [], [], False)
-    with pytest.raises(DataError, match="no query tower"):
-        engine.search([Query(features={"age": 3})])
+    for name, part in {"features": {"id": "3"}, "context": {"device": "tv"}, "history": ["i1"], "text": "sea"}.items():
+        for known in (None, "3"):
+            with pytest.raises(DataError, match="takes vector="):
+                engine.search([Query(query_id=known, **{name: part})])
+            with pytest.raises(DataError, match="has no query tower" if known is None else "takes vector="):
+                engine.served.retriever.search(query_id=known, **{name: part})
+    with pytest.raises(DataError, match=r"'3000' is not known .* For a new query give vector=$"):
+        engine.search([Query(query_id="3000")])
     with pytest.raises(DataError, match="give vector, 16 numbers"):
         engine.upsert([{"id": "new", "title": "x"}])
     with pytest.raises(DataError, match="16 finite numbers"):

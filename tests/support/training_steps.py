@@ -24,7 +24,7 @@ from tt_hydra.loss.triplet import Triplet
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.tower.mlp import Mlp
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.cache import GradientCache, average_gradients, by_length
+from tt_hydra.train.cache import GradientCache, average_gradients, longest_first
 from tt_hydra.train.gather import gather, share_gradient, world_size
 from tt_hydra.train.targets import targets_of
 
@@ -90,7 +90,7 @@ def embed_in_chunks(size: int) -> Embed:
     """The same chunks as a gradient cache makes, under one graph."""
 
     def side(embed: Callable[[Features], Tensor], features: Features) -> Tensor:
-        order = by_length(features)
+        order = longest_first(features)
         return torch.cat([embed(features.take(chunk)) for chunk in order.split(size)])[torch.argsort(order)]
 
     return lambda towers, batch: (side(towers.embed_queries, batch.queries), side(towers.embed_items, batch.items))

@@ -4,17 +4,17 @@ import numpy as np
 
 from tt_hydra.artifact.write import Parts
 from tt_hydra.contracts import Ragged
-from tt_hydra.train.encode import by_length, embed_items, embed_queries
+from tt_hydra.train.encode import batches_by_length, embed_items, embed_queries
 
 
 def test_batches_hold_texts_of_like_length_and_every_row_once() -> None:
     tokens = {"text": Ragged(np.zeros(21), np.cumsum([0, 1, 9, 2, 8, 1]))}
-    chunks = by_length(tokens, np.array([4, 3, 2, 1, 0]), batch_size=2)
+    chunks = batches_by_length(tokens, np.array([4, 3, 2, 1, 0]), batch_size=2)
     assert [chunk.tolist() for chunk in chunks] == [[3, 1], [2, 0], [4]]
 
 
 def test_rows_without_text_stay_in_order() -> None:
-    assert [chunk.tolist() for chunk in by_length({}, np.arange(5), 3)] == [[0, 1, 2], [3, 4]]
+    assert [chunk.tolist() for chunk in batches_by_length({}, np.arange(5), 3)] == [[0, 1, 2], [3, 4]]
 
 
 def test_vectors_stand_in_row_order_whatever_the_batch(parts: Parts) -> None:

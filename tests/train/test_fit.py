@@ -99,7 +99,7 @@ def test_what_cannot_be_found_because_it_was_had_before_is_told(
     tell_hidden(part([], [1]))
     assert caplog.messages == []
     tell_hidden(part([1, 5], [1]))
-    assert caplog.messages[0].startswith("1 of the 3 items that validation asks for were had before")
+    assert caplog.messages[0].startswith("1 of the 3 items that validation asks for are items that the query already had")
     asked: list[EvalPart] = []
     monkeypatch.setattr(fitting, "tell_hidden", asked.append)
     for exclude_seen in (False, True):

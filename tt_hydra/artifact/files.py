@@ -47,12 +47,22 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+@contextmanager
+def in_place_of(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of ``path`` once it is whole; nothing of it stays where that fails."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def replace_text(path: Path, text: str) -> None:
     """Writes a file that is the old one or the new one, never half of one."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    sync(unfinished)
-    unfinished.replace(path)
+    with in_place_of(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+        sync(unfinished)
 
 
 def sync_tree(folder: Path) -> None:

@@ -67,6 +67,11 @@ class Registry:
 
     folder: Path
 
+    @classmethod
+    def under(cls, outputs: Path) -> Registry:
+        """The registry under the root of all outputs."""
+        return cls(outputs.absolute() / REGISTRY)
+
     def versions(self) -> list[Version]:
         """All versions, oldest first.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tt_hydra.artifact.manifest import MANIFEST
-from tt_hydra.artifact.registry import CURRENT, REGISTRY, VERSIONS, Registry
+from tt_hydra.artifact.registry import CURRENT, VERSIONS, Registry
 from tt_hydra.errors import BundleError
 
 BUNDLE = "bundle"
@@ -20,7 +20,7 @@ def resolve_bundle(text: str | Path, outputs: Path) -> Path:
     if str(text) == "latest":
         return _known(outputs / "run" / "latest" / BUNDLE, "no run has finished yet: run `python -m tt_hydra` first", outputs)
     if str(text) == "current":
-        registry = Registry(outputs / REGISTRY)
+        registry = Registry.under(outputs)
         number = registry.current
         folder = registry.folder / (CURRENT if number is None else f"{VERSIONS}/{number}")
         return _known(folder, "no bundle is published as current: use bundle=latest or a folder", outputs)

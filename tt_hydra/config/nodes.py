@@ -25,16 +25,6 @@ def changed(node: Spec, usual: str) -> str | None:
     return next((f".{key}" for key, value in node.items() if key != TARGET and signature.default(known[key]) != value), None)
 
 
-def name_of(node: Spec) -> str:
-    """The name of a component's class."""
-    return str(node[TARGET]).rpartition(".")[2]
-
-
-def option_of(node: Spec) -> str:
-    """What a component is called on the command line, if it is ours."""
-    return str(node[TARGET]).split(".")[-2]
-
-
 def constant(node: Spec, name: str) -> object:
     """What the class of a component says about itself."""
     cls = signature.find_class(str(node[TARGET]))

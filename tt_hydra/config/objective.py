@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tt_hydra.component import TARGET
-from tt_hydra.config.nodes import VECTORS, Rule, Spec, constant, losses, name_of, option_of
+from tt_hydra.component import TARGET, option_of
+from tt_hydra.config.nodes import VECTORS, Rule, Spec, constant, losses
 from tt_hydra.config.problems import Problem
-from tt_hydra.config.sampling import texts_of
+from tt_hydra.config.sampling import sides_without_text
 
 GUIDE = "tt_hydra.screen.guide.Guide"
 GIVEN_TEACHER = "tt_hydra.teacher.given.Given"
@@ -51,9 +51,8 @@ def cross_encoder(spec: Spec) -> Iterator[Problem]:
         yield Problem("teacher.model", "must be given: the name or folder of a sentence-transformers CrossEncoder")
     if not any(constant(loss, "requires_teacher") is True for _, loss in losses(spec["loss"])):
         fix = "choose loss=margin_mse or kl_distill, or teacher=given"
-        yield Problem("teacher", f"has no effect: loss={name_of(spec['loss'])} learns from no teacher; {fix}")
-    missing = [side for side, present in texts_of(spec["data"]).items() if not present]
-    if missing:
+        yield Problem("teacher", f"has no effect: loss={option_of(spec['loss'])} learns from no teacher; {fix}")
+    if missing := sides_without_text(spec["data"]):
         fix = "declare a feature of kind text, or use teacher=given"
         yield Problem("teacher", f"reads texts, but the {' and the '.join(missing)} have none; {fix}")
 
@@ -106,12 +105,12 @@ def labels(spec: Spec) -> Iterator[Problem]:
         for name, task in (loss.get("tasks") or {}).items():
             label = task.get("label")
             if label is not None and label not in known:
-                yield Problem(f"{path}.tasks.{name}.label", f"is {label}, and data={name_of(spec['data']).lower()} {has}; {fix}")
+                yield Problem(f"{path}.tasks.{name}.label", f"is {label}, and data={option_of(spec['data'])} {has}; {fix}")
 
 
 def guide(spec: Spec) -> Iterator[Problem]:
     """A guide for texts where a side has none."""
-    missing = [side for side, present in texts_of(spec["data"]).items() if not present]
+    missing = sides_without_text(spec["data"])
     if spec["screen"][TARGET] == GUIDE and missing:
         fix = "declare a feature of kind text, or use screen=margin"
         yield Problem("screen", f"asks a text model, but the {' and the '.join(missing)} have no text; {fix}")

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tt_hydra.component import TARGET, instantiate
+from tt_hydra.component import TARGET, instantiate, option_of
 from tt_hydra.config import declared, objective, sampling, signature
-from tt_hydra.config.nodes import VECTORS, Rule, Spec, any_loss, changed, constant, name_of
+from tt_hydra.config.nodes import VECTORS, Rule, Spec, any_loss, changed, constant
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
 
@@ -53,7 +53,8 @@ def tie(spec: Spec) -> Iterator[Problem]:
     """Shared weights between different towers."""
     query, item = spec["query_tower"] or spec["tower"], spec["item_tower"] or spec["tower"]
     if spec["tie"] is True and query != item:
-        yield Problem("tie", f"is true, but the sides differ ({name_of(query)}, {name_of(item)}); set tie=auto, or the same tower for both")
+        differ = f"({option_of(query)}, {option_of(item)})"
+        yield Problem("tie", f"is true, but the sides differ {differ}; set tie=auto, or the same tower for both")
 
 
 def alignment(spec: Spec) -> Iterator[Problem]:
@@ -62,7 +63,7 @@ def alignment(spec: Spec) -> Iterator[Problem]:
     query, item = spec["query_tower"] or spec["tower"], spec["item_tower"] or spec["tower"]
     if epochs and query == item:
         fix = "choose one for a side, as in tower@query_tower=static, or set train.align_epochs=0"
-        yield Problem("train.align_epochs", f"is {epochs}, but both sides have the same tower ({name_of(query)}): {fix}")
+        yield Problem("train.align_epochs", f"is {epochs}, but both sides have the same tower ({option_of(query)}): {fix}")
 
 
 def frozen_pooling(spec: Spec) -> Iterator[Problem]:
@@ -83,7 +84,7 @@ def loss_and_temperature(spec: Spec) -> Iterator[Problem]:
     differs = changed(spec["temperature"], "tt_hydra.temperature.constant.Constant")
     if differs is not None:
         fix = "leave the temperature at its default, or choose loss=infonce"
-        yield Problem(f"temperature{differs}", f"has no effect: loss={name_of(spec['loss'])} takes no temperature; {fix}")
+        yield Problem(f"temperature{differs}", f"has no effect: loss={option_of(spec['loss'])} takes no temperature; {fix}")
 
 
 def negatives_and_data(spec: Spec) -> Iterator[Problem]:
@@ -97,7 +98,7 @@ def negatives_and_data(spec: Spec) -> Iterator[Problem]:
             fix = "name the column of the items that were shown in data.interactions.impressions, or use negatives=in_batch"
             named = (data.get("interactions") or {}).get("impressions") is not None
         if not named:
-            yield Problem("negatives", f"are taken from the data, but data={name_of(data).lower()} names none; {fix}")
+            yield Problem("negatives", f"are taken from the data, but data={option_of(data)} names none; {fix}")
     if negatives[TARGET] == "tt_hydra.negatives.catalogue.Catalogue" and data.get("statistics"):
         fix = "set data.statistics=[], or negatives=uniform"
         yield Problem("negatives", f"are the whole catalogue, whose data.statistics differ at each example's time; {fix}")

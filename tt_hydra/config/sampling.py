@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tt_hydra.component import TARGET
-from tt_hydra.config.nodes import Rule, Spec, any_loss, constant, losses, option_of
+from tt_hydra.component import TARGET, option_of
+from tt_hydra.config.nodes import VECTORS, Rule, Spec, any_loss, constant, losses
 from tt_hydra.config.problems import Problem
 
 BM25 = "tt_hydra.negatives.bm25.BM25"
@@ -36,8 +36,7 @@ def words(spec: Spec) -> Iterator[Problem]:
     if spec["negatives"][TARGET] != BM25:
         return
     data = spec["data"]
-    missing = [side for side, present in texts_of(data).items() if not present]
-    if missing:
+    if missing := sides_without_text(data):
         sides = " and the ".join(missing)
         fix = "declare a feature of kind text, or use negatives=in_batch or uniform"
         yield Problem("negatives", f"are found by words, but the {sides} of data={option_of(data)} have no text; {fix}")
@@ -102,7 +101,12 @@ def _phases(curriculum: Spec) -> list[Mapping[str, Any]]:
     return [phase for phase in curriculum.get("phases", ()) if isinstance(phase, Mapping)] if curriculum[TARGET] == STEP else []
 
 
-def texts_of(data: Spec) -> dict[str, bool]:
+def sides_without_text(data: Spec) -> list[str]:
+    """``queries``, ``items`` or both, where the declaration of a source says that they have no text."""
+    return [side for side, present in _texts_of(data).items() if not present]
+
+
+def _texts_of(data: Spec) -> dict[str, bool]:
     """Whether each side has a text, where the declaration of a source says it."""
     interactions = data.get("interactions")
     if isinstance(interactions, Mapping):
@@ -114,8 +118,8 @@ def texts_of(data: Spec) -> dict[str, bool]:
             "queries": _has_text(data.get("query_features")) or _has_text(data.get("context")),
             "items": _has_text(data["item_features"]),
         }
-    vectors = str(data[TARGET]) == "tt_hydra.data.vectors.Vectors"
-    return {"queries": not vectors, "items": not vectors}
+    given = data[TARGET] == VECTORS
+    return {"queries": not given, "items": not given}
 
 
 def _has_text(features: Any) -> bool:

@@ -22,9 +22,7 @@ def summary(spec: Spec) -> list[tuple[str, str]]:
     text, history = spec["text_pooling"] or spec["pooling"], spec["history_pooling"] or spec["pooling"]
     pooling = _component(text) if text == history else f"{_component(text)} for texts, {_component(history)} for histories"
     width = "as wide as their encoder" if spec["embedding_dim"] is None else f"{spec['embedding_dim']} dimensions"
-    weights = {True: "shared", False: "not shared", "auto": "shared where both sides have only text"}[
-        spec["tie"] if query == item else False
-    ]
+    weights = SHARING[spec["tie"] if query == item else False]
     bias = " and a bias of each item" if spec.get("item_bias") else ""
     return [
         ("data", _component(spec["data"])),

@@ -12,7 +12,6 @@ from tt_hydra.config.signature import Alias, Class, Module
 
 SEQUENCES = {"tuple", "list", "Sequence"}
 MAPPINGS = {"dict", "Mapping"}
-WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "Path": "a path", "None": "null"}
 
 
 @dataclass(frozen=True, slots=True)

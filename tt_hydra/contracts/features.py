@@ -95,6 +95,10 @@ class Ragged:
         """One row."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
+    def owners(self) -> IntArray:
+        """The row of each value, ``(values,)``."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
     def take(self, rows: IntArray) -> Ragged:
         """The named rows, in that order."""
         lengths = np.diff(self.offsets)[rows]

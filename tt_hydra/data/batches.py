@@ -58,7 +58,7 @@ def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, lo
     known = view.known.take(view.questions[index])
     presence = log_presence(item_rows)
     shared = presence if in_batch or (drawn.owner < 0).any() else np.full(len(item_rows), -np.inf, np.float32)
-    pairs = np.stack([np.repeat(np.arange(size), np.diff(known.offsets)), known.values], axis=1)
+    pairs = np.stack([known.owners(), known.values], axis=1)
     return Batch(
         queries=dataset.queries("train", index),
         items=dataset.items(item_rows, times[first]),

@@ -31,7 +31,7 @@ def given_negatives(frame: pl.DataFrame, queries: IntArray, known: Ragged, ids: 
     named = named.explode("id", "teacher").drop_nulls("id")
     numbers = pl.DataFrame({"id": ids.cast(pl.String)}).with_row_index("item")
     found = named.join(numbers.with_columns(pl.col("item").cast(pl.Int64)), on="id", how="inner", maintain_order="left")
-    positives = pl.DataFrame({"query": np.repeat(np.arange(len(known)), np.diff(known.offsets)), "item": known.values.astype(np.int64)})
+    positives = pl.DataFrame({"query": known.owners(), "item": known.values.astype(np.int64)})
     kept = found.join(positives, on=["query", "item"], how="anti", maintain_order="left")
     for reason, number in (("unknown item", len(named) - len(found)), ("a positive of the query", len(found) - len(kept))):
         if number:

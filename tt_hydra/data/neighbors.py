@@ -42,7 +42,7 @@ def neighbors(queries: IntArray, items: IntArray, num_items: int, most: int) -> 
 
 def neighbors_column(near: Ragged, ids: pl.Series) -> pl.Series:
     """The neighbours' ids, a list for each item."""
-    lists = pl.DataFrame({"row": np.repeat(np.arange(len(ids)), np.diff(near.offsets)), "id": ids.gather(near.values)})
+    lists = pl.DataFrame({"row": near.owners(), "id": ids.gather(near.values)})
     found = lists.group_by("row", maintain_order=True).agg("id")
     every = pl.DataFrame({"row": np.arange(len(ids))}).join(found, on="row", how="left", maintain_order="left")
     return every["id"].fill_null([]).rename(NEIGHBORS)

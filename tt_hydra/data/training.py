@@ -122,7 +122,7 @@ def _finer(numbers: IntArray, more: IntArray) -> IntArray:
 def _values(column: Column) -> IntArray:
     """Numbers that are equal for equal rows of a column; the order of several categories does not matter."""
     if isinstance(column, Ragged):
-        rows = np.repeat(np.arange(len(column)), np.diff(column.offsets))
+        rows = column.owners()
         lists = pl.DataFrame({"row": rows, "code": column.values}).group_by("row").agg(pl.col("code").sort().cast(pl.String).str.join(","))
         every = pl.DataFrame({"row": np.arange(len(column))}).join(lists, on="row", how="left", maintain_order="left")
         return _ranks(every["code"])

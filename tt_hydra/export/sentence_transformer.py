@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from tt_hydra.component import option_of
 from tt_hydra.contracts import FloatArray, Kind, Schema, Side, SideSchema, Tokenizer
 from tt_hydra.errors import ConfigError
 from tt_hydra.export.flat import side_tower
@@ -105,16 +106,11 @@ def _reasons(tower: SideTower, schema: SideSchema, tokenizer: Tokenizer) -> list
         return [f"encodes texts by {type(encoder).__name__}, which sentence-transformers has no module for (it has tower=bert and static)"]
     found = []
     if type(encoder.pool) not in poolings:
-        known = ", ".join(_option(kind) for kind in poolings)
-        found.append(f"pools by {_option(type(encoder.pool))}, which sentence-transformers has no module for here (it has {known})")
+        known = ", ".join(option_of(kind) for kind in poolings)
+        found.append(f"pools by {option_of(type(encoder.pool))}, which sentence-transformers has no module for here (it has {known})")
     if isinstance(tower.projection, Projection) and (tower.projection.mlp is not None or tower.projection.cross is not None):
         found.append("has hidden layers or crosses beside a linear map, which sentence-transformers has no module for")
     return found
-
-
-def _option(pooling: type[nn.Module]) -> str:
-    """The option of ``conf/pooling`` that a module is of."""
-    return pooling.__module__.rpartition(".")[2]
 
 
 def write_model(folder: Path, sides: Mapping[Side, TextTower], metric: str) -> None:

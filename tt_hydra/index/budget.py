@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-RECALL = "recall_vs_exact"
+RECALL_LIMIT = "recall_vs_exact"
 """The one limit from below."""
 
 
@@ -34,11 +34,11 @@ class Budget:
     @property
     def costs(self) -> dict[str, float]:
         """The limits from above."""
-        return {name: limit for name, limit in self.limits().items() if name != RECALL}
+        return {name: limit for name, limit in self.limits().items() if name != RECALL_LIMIT}
 
     def costs_missed(self, measured: Mapping[str, float | None]) -> bool:
         """Whether ``measured`` exceeds a limit from above."""
-        return bool(self.missed(measured).keys() - {RECALL})
+        return bool(self.missed(measured).keys() - {RECALL_LIMIT})
 
     def bytes_limit(self, size: int) -> float | None:
         """Bytes for each of ``size`` items that both limits on bytes allow."""
@@ -50,6 +50,10 @@ class Budget:
         found = {}
         for name, limit in self.limits().items():
             value = measured.get(name)
-            if value is not None and (value < limit if name == RECALL else value > limit):
+            if value is not None and (value < limit if name == RECALL_LIMIT else value > limit):
                 found[name] = (limit, value)
         return found
+
+    def told_missed(self, measured: Mapping[str, float | None]) -> list[str]:
+        """The limits that ``measured`` does not keep, each in words."""
+        return [f"budget.{name}={limit:g}, measured {value:.4g}" for name, (limit, value) in self.missed(measured).items()]

@@ -90,7 +90,7 @@ class _Pairs:
     @classmethod
     def of(cls, lists: Ragged) -> _Pairs:
         items = torch.from_numpy(lists.values.astype(np.int64))
-        queries = torch.from_numpy(np.repeat(np.arange(len(lists)), np.diff(lists.offsets)))
+        queries = torch.from_numpy(lists.owners())
         order = torch.argsort(items)
         return cls(queries[order], items[order])
 

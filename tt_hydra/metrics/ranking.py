@@ -37,6 +37,8 @@ class Cutoffs:
 
 
 DEFAULT_CUTOFFS = Cutoffs()
+TEN = Cutoffs(recall=(10,))
+"""Figures of a search for ten: an index that is asked for more looks further, and finds more of the first ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def _distinct(relevant: Ragged, gains: Ragged | None) -> _Labels:
     """Sorts each query's items, drops those without gain, and joins repeated ones at their greatest gain."""
     items = relevant.values.astype(np.int64)
     gain = np.ones(len(items)) if gains is None else gains.values.astype(np.float64)
-    owner = np.repeat(np.arange(len(relevant)), np.diff(relevant.offsets))
+    owner = relevant.owners()
     order = np.lexsort((-gain, items, owner))
     order = order[gain[order] > 0]
     items, gain, owner = items[order], gain[order], owner[order]

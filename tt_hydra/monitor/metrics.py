@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -106,8 +105,3 @@ def _family(name: str, described: Described, value: float | Mapping[str, float |
         if each is not None:
             family.add_metric([label] if described.label else [], float(each))
     return family
-
-
-def names_in(text: str) -> set[str]:
-    """Names of our metrics in an expression of Prometheus."""
-    return set(re.findall(rf"\b{PREFIX}\w+", text))

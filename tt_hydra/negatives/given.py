@@ -79,7 +79,7 @@ class FittedGiven:
 
 def _distinct(given: Ragged) -> tuple[IntArray, IntArray]:
     """The query and the place in ``given.values`` of each distinct negative of each query, in ascending order of the query."""
-    query = np.repeat(np.arange(len(given)), np.diff(given.offsets))
+    query = given.owners()
     width = given.values.max(initial=0) + 1
     _, place = np.unique(query * width + given.values, return_index=True)
     return query[place], place

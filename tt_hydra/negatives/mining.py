@@ -129,7 +129,7 @@ def mine(
 def similarities(queries: FloatArray, items: FloatArray, pairs: Ragged, metric: Metric) -> FloatArray:
     """Similarity of each question to each of its rows, ``(len(pairs.values),)``."""
     result = np.empty(len(pairs.values), np.float32)
-    question = np.repeat(np.arange(len(pairs)), np.diff(pairs.offsets))
+    question = pairs.owners()
     for start in range(0, len(result), QUESTION_CHUNK):
         part = slice(start, start + QUESTION_CHUNK)
         left, right = queries[question[part]].astype(np.float64), items[pairs.values[part]].astype(np.float64)
@@ -139,7 +139,7 @@ def similarities(queries: FloatArray, items: FloatArray, pairs: Ragged, metric: 
 
 
 def _report(pool: Pool, pairs: Ragged, rule: PoolRule, found: int, removed: dict[str, int]) -> MiningReport:
-    question = np.repeat(np.arange(len(pairs)), np.diff(pairs.offsets))
+    question = pairs.owners()
     among, close, without, total = 0, 0, 0, 0.0
     for start in range(0, len(question), QUESTION_CHUNK):
         asked, rows = question[start : start + QUESTION_CHUNK], pairs.values[start : start + QUESTION_CHUNK].astype(np.int64)

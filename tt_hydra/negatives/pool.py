@@ -154,7 +154,7 @@ def draw_own(
 
 def pair_keys(rows: Ragged, num_items: int) -> IntArray:
     """``question * num_items + row`` of every value."""
-    question = np.repeat(np.arange(len(rows)), np.diff(rows.offsets))
+    question = rows.owners()
     return question * num_items + rows.values.astype(np.int64)
 
 

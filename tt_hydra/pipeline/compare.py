@@ -11,7 +11,7 @@ from typing import Any, Literal
 import polars as pl
 
 from tt_hydra.artifact.files import write_json
-from tt_hydra.component import TARGET
+from tt_hydra.component import TARGET, option_of
 from tt_hydra.errors import ConfigError, DataError
 from tt_hydra.metrics.significance import RESAMPLES, clustered_differences
 from tt_hydra.pipeline.finished import ANSWERS, QUERY, FinishedRun, find_run, read_run
@@ -210,7 +210,7 @@ def _shown(node: object) -> str:
     values = ", ".join(f"{key}={_shown(value)}" for key, value in node.items() if key != TARGET)
     if TARGET not in node:
         return f"{{{values}}}"
-    name = str(node[TARGET]).split(".")[-2]
+    name = option_of(node)
     return f"{name} ({values})" if values else name
 
 

@@ -23,7 +23,7 @@ from tt_hydra.index.threads import single_thread
 from tt_hydra.metrics.ann import recall_per_query
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.latency import measure_in_turns
-from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
+from tt_hydra.metrics.ranking import TEN, evaluate_ranking
 from tt_hydra.pipeline.stage.exclude import search_excluding
 from tt_hydra.serve.query import Query
 from tt_hydra.serve.retriever import Retriever
@@ -31,8 +31,7 @@ from tt_hydra.serve.served import Served
 from tt_hydra.serve.tower import torch_tower
 
 K = 10
-TEN = Cutoffs(recall=(K,))
-QUALITY, RECALL, LATENCY = "quality recall@10", "ANN recall@10", "query p99 ms"
+QUALITY, ANN_RECALL, LATENCY = "quality recall@10", "ANN recall@10", "query p99 ms"
 CHUNK = 256
 TIMED = 200
 """Questions that are timed, at most."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from tt_hydra.artifact.files import in_place_of
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.contracts import FloatArray
 from tt_hydra.data.encoders import read_as_trained
@@ -66,9 +67,8 @@ def embed(settings: EmbedSettings) -> Embedded:
     vectors = _items(retriever, source) if settings.side == "item" else _queries(retriever, settings.input)
     path = Path(settings.output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.partial.npy")
-    np.save(unfinished, vectors)
-    unfinished.replace(path)
+    with in_place_of(path) as unfinished, unfinished.open("wb") as file:
+        np.save(file, vectors)
     return Embedded(path, len(vectors), vectors.shape[1])
 
 

@@ -71,8 +71,8 @@ def evaluate(settings: EvaluateBundleSettings) -> Mapping[str, float]:
         dataset = dataset if towers is None else dataset.tokenized(towers.tokenizers)
         with tempfile.TemporaryDirectory() as folder:
             if towers is None:
-                share = float(getattr(settings.data, "valid_share", 0.5))
-                embedding.given((bundle.item_vectors, bundle.query_vectors), share, seed, Path(folder))
+                vectors = bundle.item_vectors, bundle.query_vectors
+                embedding.given(vectors, embedding.given_share(settings.data), seed, Path(folder))
             else:
                 _embed(bundle, dataset, towers, Path(folder))
             _tell_building(bundle, Path(folder))

@@ -14,7 +14,7 @@ import polars as pl
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.files import write_json
-from tt_hydra.artifact.registry import REGISTRY, TRAFFIC, Registry
+from tt_hydra.artifact.registry import TRAFFIC, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.contracts import Estimate, FloatArray, IntArray, Reference
 from tt_hydra.errors import ConfigError, DataError
@@ -79,7 +79,7 @@ def monitor(settings: MonitorCommandSettings, command: str = "") -> Monitored:
     """
     now = time.time()
     bundle = Bundle.load(resolve_bundle(settings.bundle, settings.outputs))
-    registry = Registry(settings.outputs.absolute() / REGISTRY)
+    registry = Registry.under(settings.outputs)
     folder = registry.folder / TRAFFIC if settings.traffic is None else Path(settings.traffic)
     published = next((version for version in registry.versions() if version.manifest == bundle.manifest), None)
     rows = read_traffic(folder, now - 3600 * settings.hours)

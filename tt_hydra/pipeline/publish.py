@@ -10,7 +10,7 @@ from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.registry import BUILT_ON, MADE_FROM, WRITES_THROUGH, Registry, Version
 from tt_hydra.errors import BundleError, ConfigError, GateError, OvertakenError
-from tt_hydra.pipeline.contest import LATENCY, QUALITY, RECALL, Contest, Contestant
+from tt_hydra.pipeline.contest import ANN_RECALL, LATENCY, QUALITY, Contest, Contestant
 
 logger = logging.getLogger(__name__)
 
@@ -163,12 +163,13 @@ def judge(registry: Registry, bundle: Bundle, gate: Gate, *, against: int | None
         BundleError: it is damaged, or cannot take the changes.
     """
     current = registry.current if against is None else against
+    version = None if current is None else registry.version(current)
     pending = missing(registry, bundle)
-    if current is None:
-        return Verdict(against=None, notes=("no version is current, so there is nothing to compare with",))
-    version = registry.version(current)
-    if version.manifest == bundle.manifest:
+    if version is not None and version.manifest == bundle.manifest:
         return Verdict(against=current, notes=(f"this bundle is version {current}, which is current",))
+    candidate = Contestant.load(bundle.folder, pending, allow)
+    if version is None:
+        return Verdict(against=None, notes=("no version is current, so there is nothing to compare with",))
     if bundle.questions is None:
         note = f"{bundle.folder} keeps no validation queries, so it is not compared with version {current}; a new run keeps them"
         return Verdict(against=current, notes=(note,))
@@ -176,8 +177,7 @@ def judge(registry: Registry, bundle: Bundle, gate: Gate, *, against: int | None
         running = Contestant.load(version.folder, missing(registry, version), allow)
     except BundleError as error:
         return Verdict(against=current, notes=(f"version {current} cannot be asked, so there is nothing to compare with: {error}",))
-    candidate = Contestant.load(bundle.folder, pending, allow)
-    return _verdict(Contest.among([candidate, running], bundle.questions), current, gate)
+    return _verdict(Contest.among([candidate, running], bundle.questions), version.number, gate)
 
 
 def missing(registry: Registry, bundle: Bundle | Version) -> list[Change]:
@@ -220,7 +220,7 @@ def _verdict(contest: Contest, current: int, gate: Gate) -> Verdict:
         figures.append(_lower(QUALITY, "quality", quality, gate.quality))
     else:
         notes.append(f"quality is not compared: no question has an answer that both the candidate and version {current} hold")
-    figures.append(_lower(RECALL, "recall", contest.ann_recall(), gate.recall))
+    figures.append(_lower(ANN_RECALL, "recall", contest.ann_recall(), gate.recall))
     candidate, running = contest.p99_ms()
     longest = max(running * (1 + gate.latency), running + gate.latency_ms)
     figures.append(Figure(name=LATENCY, key="latency", candidate=candidate, current=running, bound=longest))

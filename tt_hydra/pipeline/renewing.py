@@ -185,7 +185,7 @@ def moved(taken: Ragged, old: Sequence[str], new: Sequence[str]) -> Ragged:
     row_of = {identifier: row for row, identifier in enumerate(new)}
     place = np.array([row_of.get(identifier, -1) for identifier in old], np.int64)
     rows = place[taken.values.astype(np.int64)]
-    owner = np.repeat(np.arange(len(taken)), np.diff(taken.offsets))[rows >= 0]
+    owner = taken.owners()[rows >= 0]
     rows = rows[rows >= 0]
     order = np.lexsort((rows, owner))
     offsets = np.searchsorted(owner[order], np.arange(len(taken) + 1))

@@ -14,6 +14,7 @@ import torch
 
 from tt_hydra.artifact.files import write_json
 from tt_hydra.artifact.store import Store
+from tt_hydra.component import option_of
 from tt_hydra.contracts import Watch
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.errors import ConfigError
@@ -21,7 +22,7 @@ from tt_hydra.index.check import check_pair, check_prefix
 from tt_hydra.index.threads import threads as index_threads
 from tt_hydra.loss.matryoshka import trained_prefixes
 from tt_hydra.pipeline.limits import missed
-from tt_hydra.pipeline.session import Session, StageRecord, is_follower
+from tt_hydra.pipeline.session import Session, StageRecord
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage import embed as embedding
 from tt_hydra.pipeline.stage import evaluate as evaluation
@@ -37,7 +38,7 @@ from tt_hydra.pipeline.stage.train import train
 from tt_hydra.tower.two_tower import TwoTower
 from tt_hydra.train.fit import WEIGHTS, load_weights
 from tt_hydra.train.memory import keep_freed_memory
-from tt_hydra.train.rank import nodes
+from tt_hydra.train.rank import is_follower, nodes
 from tt_hydra.train.summary import TrainingSummary
 
 logger = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def _embed(session: Session, dataset: Dataset, towers: TwoTower | None) -> Path:
 
 def _given(session: Session, dataset: Dataset) -> Path:
     """Ready-made vectors in place of a training."""
-    vectors, share, seed = dataset.vectors, float(getattr(session.settings.data, "valid_share", 0.5)), session.settings.seed
+    vectors, share, seed = dataset.vectors, embedding.given_share(session.settings.data), session.settings.seed
     assert vectors is not None
     return session.stage("embed", {"seed": seed}, {"title": "given vectors"}, lambda folder: embedding.given(vectors, share, seed, folder))
 
@@ -183,7 +184,7 @@ def _refuse_early(settings: RunSettings, dataset: Dataset, dim: int) -> None:
 
 
 def _title(*components: object) -> dict[str, str]:
-    names = dict.fromkeys(type(component).__module__.rpartition(".")[2] for component in components)
+    names = dict.fromkeys(map(option_of, components))
     return {"title": " + ".join(names)}
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tt_hydra.artifact.registry import REGISTRY, VERSIONS, Registry
+from tt_hydra.artifact.files import in_place_of
+from tt_hydra.artifact.registry import VERSIONS, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.errors import ConfigError, DataError
 from tt_hydra.pipeline.publish import missing
@@ -102,7 +103,7 @@ def search(settings: SearchSettings) -> Iterator[Answer]:
 
 def _tell_of_changes(settings: SearchSettings, folder: Path) -> None:
     """A warning where items were written or deleted since a version was made: its files alone are searched."""
-    registry = Registry(settings.outputs.absolute() / REGISTRY)
+    registry = Registry.under(settings.outputs)
     if folder.resolve().parent != (registry.folder / VERSIONS).resolve():
         return
     version = registry.version(int(folder.resolve().name))
@@ -134,17 +135,12 @@ def json_lines(answer: Answer) -> Iterator[str]:
 def write_answers(answers: Iterator[Answer], path: Path) -> int:
     """Writes a file of results, complete or not at all; returns the number of queries."""
     lines_of = json_lines if path.suffix == ".jsonl" else trec_lines
-    unfinished = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    try:
-        with unfinished.open("w", encoding="utf-8") as stream:
-            for answer in answers:
-                stream.writelines(f"{line}\n" for line in lines_of(answer))
-                count += 1
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with in_place_of(path) as unfinished, unfinished.open("w", encoding="utf-8") as stream:
+        for answer in answers:
+            stream.writelines(f"{line}\n" for line in lines_of(answer))
+            count += 1
     return count
 
 

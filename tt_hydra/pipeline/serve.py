@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tt_hydra.artifact.bundle import Bundle
-from tt_hydra.artifact.registry import REGISTRY, TRAFFIC, Registry
+from tt_hydra.artifact.registry import TRAFFIC, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.errors import ConfigError
 from tt_hydra.index.compaction import Compaction, due
@@ -75,7 +75,7 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
     token = os.environ.get(TOKEN) or None
     if settings.serve.read_token and token is None:
         raise ConfigError(f"serve.read_token=true asks readers for a token, and none is set: set {TOKEN} in the environment")
-    registry = Registry(settings.outputs.absolute() / REGISTRY)
+    registry = Registry.under(settings.outputs)
     at = bound(settings.serve.host, settings.serve.port)
     with at:
         _publish(registry, settings)

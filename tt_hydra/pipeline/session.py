@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 PREPARE, TRAIN = "prepare", "train"
 """The stages that followers take part in: they read what the first one gives, and fill the second together with the first rank."""
 
-__all__ = ["Session", "StageRecord", "is_follower"]
-
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:

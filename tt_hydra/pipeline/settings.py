@@ -15,7 +15,7 @@ from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.tower.spec import TowerSpec
 from tt_hydra.train.loggers import LoggerSpec
 from tt_hydra.train.optimizer import OptimizerSpec
-from tt_hydra.train.settings import TrainSettings
+from tt_hydra.train.settings import TrainSettings, check_at_least
 
 LARGEST_SEED = 2**31 - 1
 """FAISS keeps seeds in 32 bits."""
@@ -42,7 +42,7 @@ class Measuring:
     def __post_init__(self) -> None:
         if not self.parts or len(set(self.parts)) < len(self.parts):
             raise ConfigError(f"evaluate.parts must be one part or two different ones, got {list(self.parts)}")
-        _at_least("evaluate", self, resamples=1, latency_queries=1, examples=0)
+        check_at_least("evaluate", self, resamples=1, latency_queries=1, examples=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +99,7 @@ class Runtime:
     allow_targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _at_least("runtime", self, threads=1, embed_batch_size=1)
+        check_at_least("runtime", self, threads=1, embed_batch_size=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,10 +138,3 @@ class RunSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ConfigError(f"seed must be a whole number from 0 to {LARGEST_SEED}, got {self.seed}")
-
-
-def _at_least(node: str, settings: object, **lowest: int) -> None:
-    for name, low in lowest.items():
-        value = getattr(settings, name)
-        if value is not None and value < low:
-            raise ConfigError(f"{node}.{name} must be at least {low}, got {value}")

@@ -13,7 +13,7 @@ import polars as pl
 from tt_hydra.artifact.bridge import BRIDGE
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import Change
-from tt_hydra.artifact.registry import REGISTRY, Registry, Version
+from tt_hydra.artifact.registry import Registry, Version
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.contracts import Health
 from tt_hydra.errors import ConfigError
@@ -109,7 +109,7 @@ def update(settings: UpdateSettings) -> Updated:
         GateError: a new version is worse than allowed; what was written stays.
         BundleError: a bundle is missing or damaged, or the disk refuses.
     """
-    registry = Registry(settings.outputs.absolute() / REGISTRY)
+    registry = Registry.under(settings.outputs)
     allow = settings.allow_targets
     model = None if settings.model is None else Bundle.load(resolve_bundle(settings.model, settings.outputs))
     version = _current(registry, settings)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tt_hydra.artifact.bundle import Bundle
-from tt_hydra.artifact.registry import REGISTRY, Registry, Version
+from tt_hydra.artifact.registry import Registry, Version
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.errors import BundleError, ConfigError, GateError
 from tt_hydra.pipeline.contest import Contestant
@@ -70,7 +70,7 @@ def versions(settings: VersionsSettings) -> Listing:
         GateError: the bundle is worse than the current version by more than is allowed.
         BundleError: the bundle or the version is missing or damaged.
     """
-    registry = Registry(settings.outputs.absolute() / REGISTRY)
+    registry = Registry.under(settings.outputs)
     if settings.publish is not None:
         bundle = Bundle.load(resolve_bundle(settings.publish, settings.outputs))
         publish(registry, bundle, settings.gate, force=settings.force, allow=settings.allow_targets)

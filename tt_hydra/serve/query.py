@@ -54,10 +54,11 @@ class Records:
     """Turns questions into the raw rows that the featurizer takes."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
-        self._queries, self._context = bundle.featurizer.queries, bundle.featurizer.context
+        self._bundle, featurizer = bundle, bundle.featurizer
+        has_tower = bundle.manifest.model is not None
+        self._queries, self._context = (featurizer.queries, featurizer.context) if has_tower else ((), ())
         self._encoders = {encoder.name: encoder for encoder in (*self._queries, *self._context)}
-        self.has_history = bundle.featurizer.history > 0
+        self.has_history = has_tower and featurizer.history > 0
 
     def row(self, query: Query) -> dict[str, Any]:
         """The raw row of one question.
@@ -122,7 +123,7 @@ class Records:
     def _inputs(self) -> str:
         """The inputs of the query tower, in words."""
         parts = [f"{name}={{{', '.join(e.name for e in encoders)}}}" for name, encoders in self._sides if encoders]
-        return " and ".join([*parts, *(["history=[item ids]"] if self.has_history else [])]) or "only known ids"
+        return " and ".join([*parts, *(["history=[item ids]"] if self.has_history else [])]) or "vector="
 
     @property
     def _sides(self) -> tuple[tuple[str, Sequence[Encoder]], ...]:

@@ -56,7 +56,7 @@ class Retriever:
         """
         bundle = Bundle.load(folder, verify=verify)
         retriever = cls(bundle, bundle.load_towers(allow), bundle.load_index(), device)
-        if retriever.records.has_history and retriever._towers is not None:
+        if retriever.records.has_history:
             _ = retriever._catalogue
         return retriever
 
@@ -203,6 +203,7 @@ class Retriever:
         for query in queries:
             if query.query_id is None:
                 raise DataError("this bundle was made from ready-made vectors and has no query tower: give query_id= or vector=")
+            self.records.row(query)
         return self.bundle.query_vectors[[self.records.number(str(query.query_id)) for query in queries]]
 
     def _run(self, embed: Callable[[Features], Tensor], features: Features) -> FloatArray:

@@ -110,10 +110,6 @@ class Driver:
         """What mattered for each objective."""
         return importances(self._study, list(self._goals))
 
-    def busy(self) -> bool:
-        """Whether a process is at work on a trial."""
-        return any(trial.state == "running" for trial in self._records())
-
     def _gate(self) -> Any:
         return held(FileLock(self.plan.folder / LOCKS / "gate"))
 

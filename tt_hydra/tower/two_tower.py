@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tt_hydra.contracts import Features, Kind, Metric, Padded, Pooling, Schema, Side, SideSchema, Tokenizer
-from tt_hydra.errors import BundleError, ConfigError
+from tt_hydra.errors import ConfigError
 from tt_hydra.tower.features import FeatureEncoder
 from tt_hydra.tower.finish import Finish
 from tt_hydra.tower.sharing import Tie, shares_weights
@@ -200,18 +200,6 @@ class TwoTower(nn.Module):
         """
         prefixes = self._prefixes(side)
         return {name: value for name, value in self.state_dict().items() if name.startswith(prefixes)}
-
-    def load_side(self, side: Side, state: Mapping[str, Tensor]) -> None:
-        """Loads what ``state_for`` gave; the other side's remaining weights stay as they are. Forgets the item texts' cache.
-
-        Raises:
-            BundleError: a weight is missing, unknown or of another shape.
-        """
-        own = self.state_for(side)
-        wrong = sorted(own.keys() ^ state.keys()) or [name for name in own if own[name].shape != state[name].shape]
-        if wrong:
-            raise BundleError(f"the {side} tower's weights do not fit this model: {len(wrong)} differ, first {wrong[0]!r}")
-        self.load_state_dict(dict(state), strict=False)
 
     def save_assets(self, folder: Path) -> None:
         """Writes what ``build(assets=folder)`` needs besides the weights: a pretrained encoder's configuration and tokenizer."""

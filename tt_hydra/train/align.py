@@ -19,7 +19,7 @@ from tt_hydra.data.encoded import pad_rows, tokenize
 from tt_hydra.errors import ConfigError
 from tt_hydra.tower.autocast import Precision, autocast
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.encode import by_length, evaluating
+from tt_hydra.train.encode import batches_by_length, evaluating
 from tt_hydra.train.fit import UNREADABLE, TrainingJob
 from tt_hydra.train.rank import is_follower
 from tt_hydra.train.selection import AtomicCheckpointIO
@@ -137,7 +137,7 @@ def _teach(job: TrainingJob, tokens: Ragged) -> Tensor:
     """The item tower's vectors ``(texts, dim)``, on the CPU."""
     targets = torch.empty(len(tokens), job.towers.dim)
     with evaluating(job.towers, job.precision) as device:
-        for rows in by_length({"text": tokens}, np.arange(len(tokens)), job.eval_batch_size):
+        for rows in batches_by_length({"text": tokens}, np.arange(len(tokens)), job.eval_batch_size):
             targets[rows] = job.towers.embed_texts("item", pad_rows(tokens, rows).to(device)).float().cpu()
     return targets
 

@@ -23,7 +23,7 @@ from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.mined import FittedMined
 from tt_hydra.tower.autocast import Precision, autocast
 from tt_hydra.tower.two_tower import TwoTower
-from tt_hydra.train.cache import by_length
+from tt_hydra.train.cache import longest_first
 from tt_hydra.train.rows import choose_tables
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _of_rows(
 
     Rows are doubled as long as they fit: many of them share what few do not, the items of their histories.
     """
-    order, rows = by_length(features), min(PROBE_ROWS, features.size)
+    order, rows = longest_first(features), min(PROBE_ROWS, features.size)
     fixed, each = 0.0, 0.0
     few = _peak(towers, embed, features.take(order[:rows]), precision)
     while rows < features.size and (rows == PROBE_ROWS or 2 * few <= limit):

@@ -59,7 +59,7 @@ class ChunkedSide:
 
     def __init__(self, embed: Callable[[Features], Tensor], features: Features, size: int) -> None:
         self._embed, self._features = embed, features
-        order = by_length(features)
+        order = longest_first(features)
         self._chunks = torch.split(order, size)
         self._states: list[RandomState] = []
         with torch.no_grad():
@@ -100,7 +100,7 @@ class RandomState:
             torch.cuda.set_rng_state(self._own, self._device)
 
 
-def by_length(features: Features) -> Tensor:
+def longest_first(features: Features) -> Tensor:
     """Row numbers, longest texts and histories first, so that chunks need little padding; as they are where there are none."""
     masks = [_mask(value) for value in features.values.values() if not isinstance(value, Tensor)]
     if not masks:

@@ -49,7 +49,7 @@ def embed_items(
     towers: TwoTower, dataset: Dataset, batch_size: int, precision: Precision = "32", gathered: InOrder = in_order
 ) -> FloatArray:
     """Vectors of the whole catalogue, ``(num_items, dim)``, in row order."""
-    chunks = by_length(dataset.catalogue.table.tokens, np.arange(dataset.num_items), batch_size)
+    chunks = batches_by_length(dataset.catalogue.table.tokens, np.arange(dataset.num_items), batch_size)
     with evaluating(towers, precision) as device:
         return gathered(chunks, lambda rows: towers.embed_items(dataset.items(rows).to(device)))
 
@@ -77,7 +77,7 @@ def embed_examples(
 ) -> FloatArray:
     """Vectors of the queries of some examples, as they stand just before them: ``(examples, dim)``, in their order."""
     rows = (dataset.train if part == "train" else dataset.eval_part(part)).query_rows[examples]
-    chunks = by_length(dataset.query_table.tokens, rows, batch_size)
+    chunks = batches_by_length(dataset.query_table.tokens, rows, batch_size)
     if not chunks:
         return np.empty((0, towers.dim), dtype=np.float32)
     with evaluating(towers, precision) as device:
@@ -90,13 +90,13 @@ def refresh_item_text(
     """Encodes every item's text into the cache that histories (and a frozen text encoder) read, where it is missing or stale."""
     if not towers.needs_item_text or (towers.item_text is not None and not towers.item_text_changes):
         return
-    chunks = by_length(dataset.catalogue.table.tokens, np.arange(dataset.num_items), batch_size)
+    chunks = batches_by_length(dataset.catalogue.table.tokens, np.arange(dataset.num_items), batch_size)
     with evaluating(towers, precision) as device:
         vectors = gathered(chunks, lambda rows: towers.item_text_vectors(dataset.items(rows).to(device)))
     towers.set_item_text(torch.from_numpy(vectors))
 
 
-def by_length(tokens: Mapping[str, Ragged], rows: IntArray, batch_size: int) -> list[IntArray]:
+def batches_by_length(tokens: Mapping[str, Ragged], rows: IntArray, batch_size: int) -> list[IntArray]:
     """Positions in ``rows`` cut into batches of like token counts, so that little is padded; in order where there is no text."""
     lengths = np.zeros(len(rows), dtype=np.int64)
     for texts in tokens.values():

@@ -20,7 +20,6 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import load_file
-from torch.nn.parallel import DistributedDataParallel
 
 from tt_hydra.contracts import FittedSampler, Teacher, Watch
 from tt_hydra.data.dataset import Dataset
@@ -37,7 +36,7 @@ from tt_hydra.train.encode import refresh_item_text
 from tt_hydra.train.guide import guide_vectors
 from tt_hydra.train.loggers import LoggerSpec
 from tt_hydra.train.mining import Miner, Mining
-from tt_hydra.train.module import Objective, RetrievalModule
+from tt_hydra.train.module import Objective, OwnReduction, RetrievalModule
 from tt_hydra.train.precision import LIGHTNING_NAMES, Device
 from tt_hydra.train.queue import VectorQueue
 from tt_hydra.train.rank import by_torchrun, is_follower, lead
@@ -268,16 +267,6 @@ def _mining(job: TrainingJob, folder: Path) -> list[pl.Callback]:
         precision=job.precision,
     )
     return [Mining(miner, num_batches(_examples(job), job.settings.batch_size))]
-
-
-class OwnReduction(DDPStrategy):
-    """DDP for a module that averages its gradients over the ranks itself."""
-
-    def configure_ddp(self) -> None:
-        """Wraps the module as ever, and leaves gradients where they are."""
-        super().configure_ddp()
-        assert isinstance(self.model, DistributedDataParallel)
-        self.model.require_backward_grad_sync = False
 
 
 def _log_effective_batch(job: TrainingJob, total_steps: int) -> None:

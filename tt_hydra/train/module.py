@@ -10,8 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from tt_hydra.contracts import Batch, Curriculum, Hardness, Loss, LossOutput, Screen, ScreenSpec, Temperature
@@ -228,6 +230,16 @@ class RetrievalModule(pl.LightningModule):
                 return max(0.0, left)
             case "cosine":
                 return 0.5 * (1 - math.cos(math.pi * max(0.0, left)))
+
+
+class OwnReduction(DDPStrategy):
+    """DDP for a module that averages its gradients over the ranks itself."""
+
+    def configure_ddp(self) -> None:
+        """Wraps the module as ever, and leaves gradients where they are."""
+        super().configure_ddp()
+        assert isinstance(self.model, DistributedDataParallel)
+        self.model.require_backward_grad_sync = False
 
 
 def _shared(gradient: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a training run can be told: the ``train``, ``optimizer`` and ``logger`` nodes as plain dataclasses."""
+"""What a training run can be told: the ``train`` node as a plain dataclass."""
 
 from __future__ import annotations
 
@@ -56,20 +56,12 @@ class TrainSettings:
     align_epochs: int = 0
 
     def __post_init__(self) -> None:
-        _at_least("train.max_epochs", self.max_epochs, 0)
-        _at_least("train.align_epochs", self.align_epochs, 0)
-        _at_least("train.batch_size", self.batch_size, 1)
-        if self.epoch_pairs is not None:
-            _at_least("train.epoch_pairs", self.epoch_pairs, 1)
-        if self.micro_batch_size is not None:
-            _at_least("train.micro_batch_size", self.micro_batch_size, 1)
+        counts = ("batch_size", "epoch_pairs", "micro_batch_size", "devices", "num_nodes", "patience")
+        check_at_least("train", self, max_epochs=0, align_epochs=0, **dict.fromkeys(counts, 1))
         if self.memory_gb is not None and self.memory_gb <= 0:
             raise ConfigError(f"train.memory_gb must be above 0, or null for no limit, got {self.memory_gb}")
         if self.memory_gb is not None and self.micro_batch_size is not None:
             raise ConfigError("train.memory_gb picks train.micro_batch_size: set one of them")
-        _at_least("train.devices", self.devices, 1)
-        if self.num_nodes is not None:
-            _at_least("train.num_nodes", self.num_nodes, 1)
         if self.batch_size % self.world_size:
             ranks = f"train.devices={self.devices}" + (f" on each of {self.num_nodes} nodes" if self.world_size > self.devices else "")
             raise ConfigError(f"train.batch_size={self.batch_size} is shared by {ranks} and must divide by {self.world_size}")
@@ -77,8 +69,6 @@ class TrainSettings:
             raise ConfigError(f"train.warmup is a share of the steps between 0 and 1, got {self.warmup}")
         if self.gradient_clip is not None and self.gradient_clip <= 0:
             raise ConfigError(f"train.gradient_clip must be above 0, or null for none, got {self.gradient_clip}")
-        if self.patience is not None:
-            _at_least("train.patience", self.patience, 1)
 
     @property
     def world_size(self) -> int:
@@ -86,6 +76,9 @@ class TrainSettings:
         return self.devices * (self.num_nodes or 1)
 
 
-def _at_least(key: str, value: int, lowest: int) -> None:
-    if value < lowest:
-        raise ConfigError(f"{key} must be at least {lowest}, got {value}")
+def check_at_least(node: str, settings: object, **lowest: int) -> None:
+    """Raises ConfigError where a key of a node, unless it is null, is less than it can be."""
+    for name, low in lowest.items():
+        value = getattr(settings, name)
+        if value is not None and value < low:
+            raise ConfigError(f"{node}.{name} must be at least {low}, got {value}")

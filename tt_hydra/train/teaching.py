@@ -139,7 +139,7 @@ def _rate_given(made: Teaching, dataset: Dataset, training: TrainingView) -> Non
     if negatives is None:
         return
     rows = negatives.values.astype(np.int64)
-    owner = np.repeat(np.arange(len(negatives)), np.diff(negatives.offsets))
+    owner = negatives.owners()
     unknown = np.full(len(rows), np.nan, np.float32)
     scores = unknown if dataset.train.negatives_teacher is None else dataset.train.negatives_teacher
     nothing: npt.NDArray[np.int64] = np.zeros(len(rows), np.int64)

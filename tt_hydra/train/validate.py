@@ -9,7 +9,7 @@ import numpy as np
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.parts import EvalPart
 from tt_hydra.metrics.exact import exact_search
-from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
+from tt_hydra.metrics.ranking import TEN, evaluate_ranking
 from tt_hydra.negatives.pool import pair_keys
 from tt_hydra.tower.autocast import Precision
 from tt_hydra.tower.two_tower import TwoTower
@@ -19,8 +19,6 @@ from tt_hydra.train.shards import in_order_of_all
 
 logger = logging.getLogger(__name__)
 
-CUTOFFS = Cutoffs(recall=(10,))
-
 
 def tell_hidden(part: EvalPart) -> None:
     """Warns where validation asks for items that the query had before and that are left out for it: no model can find them."""
@@ -28,8 +26,9 @@ def tell_hidden(part: EvalPart) -> None:
     wanted, had = (pair_keys(each, size) for each in (part.relevant, part.seen))
     if hidden := int(np.isin(wanted, had).sum()):
         logger.warning(
-            "%d of the %d items that validation asks for were had before, and are left out under evaluate.exclude_seen=true, so that they "
-            "cannot be found: set evaluate.exclude_seen=false, or data.interactions.repeats=learn to ask only for what is new",
+            "%d of the %d items that validation asks for are items that the query already had; evaluate.exclude_seen=true leaves them "
+            "out, so that they cannot be found: set evaluate.exclude_seen=false, or data.interactions.repeats=learn "
+            "to ask only for what is new",
             hidden, len(wanted),
         )  # fmt: skip
 
@@ -46,6 +45,6 @@ def validation_figures(
     items = embed_items(towers, dataset, batch_size, precision, in_order_of_all)
     if is_follower():
         return {}
-    result = exact_search(queries, items, CUTOFFS.deepest, towers.metric, exclude=part.seen if exclude_seen else None)
-    figures = evaluate_ranking(result, part.relevant, part.gains, cutoffs=CUTOFFS)
+    result = exact_search(queries, items, TEN.deepest, towers.metric, exclude=part.seen if exclude_seen else None)
+    figures = evaluate_ranking(result, part.relevant, part.gains, cutoffs=TEN)
     return {f"valid/model/{name}": value for name, value in figures.means.items()}

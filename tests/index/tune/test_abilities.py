@@ -12,11 +12,11 @@ from tt_hydra.index.auto import Auto
 from tt_hydra.index.build import build_index
 from tt_hydra.index.tune import abilities
 from tt_hydra.index.tune.abilities import buildable
-from tt_hydra.index.tune.proposals import Catalogue, propose
+from tt_hydra.index.tune.proposals import VectorFacts, propose
 from tt_hydra.quantization.binary import Binary
 from tt_hydra.quantization.none import NoQuantization
 
-WIDE = Catalogue(size=10_000, dim=256, norm_spread=0.0, threads=1)
+WIDE = VectorFacts(size=10_000, dim=256, norm_spread=0.0, threads=1)
 ALL = list(dict.fromkeys(each for room in (None, 60, 150, 300, 700, 2000) for each in propose(WIDE, Auto(), NoQuantization(), room)))
 
 

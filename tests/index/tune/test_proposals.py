@@ -9,12 +9,12 @@ from tt_hydra.index.flat import Flat
 from tt_hydra.index.hnsw import Hnsw
 from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.effort import effort
-from tt_hydra.index.tune.proposals import Catalogue, propose
+from tt_hydra.index.tune.proposals import VectorFacts, propose
 from tt_hydra.quantization.int8 import Int8
 from tt_hydra.quantization.none import NoQuantization
 from tt_hydra.quantization.pca import Pca
 
-LARGE = Catalogue(size=100_000, dim=128, norm_spread=0.0, threads=2)
+LARGE = VectorFacts(size=100_000, dim=128, norm_spread=0.0, threads=2)
 
 
 @pytest.mark.parametrize("room", [None, 300.0, 700.0])
@@ -43,7 +43,7 @@ def test_of_graphs_those_of_sixteen_neighbours_come_first() -> None:
 
 
 def test_graphs_over_unequal_norms_come_last() -> None:
-    order = propose(Catalogue(size=100_000, dim=64, norm_spread=0.6, threads=2), Auto(), NoQuantization(), None)
+    order = propose(VectorFacts(size=100_000, dim=64, norm_spread=0.6, threads=2), Auto(), NoQuantization(), None)
     places = [place for place, each in enumerate(order) if each.family == "hnsw"]
     assert min(places) > max(place for place, each in enumerate(order) if each.family != "hnsw")
 

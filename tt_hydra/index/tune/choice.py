@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tt_hydra.errors import BudgetError
-from tt_hydra.index.budget import RECALL, Budget
+from tt_hydra.index.budget import RECALL_LIMIT, Budget
 from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.judge import Point
 
@@ -99,14 +99,14 @@ _BEST = {
     "bytes_per_item": "the smallest index",
     "bytes_total": "the smallest index",
     "build_s": "the index quickest to build",
-    RECALL: "the most exact index",
+    RECALL_LIMIT: "the most exact index",
 }
 
 
 def _relaxed(points: Sequence[Point], budget: Budget, size: int, name: str) -> Point | None:
     """Of the points that miss this limit alone, the one that misses it least."""
     alone = [point for point in points if set(budget.missed(point.figures(size))) == {name}]
-    sign = -1 if name == RECALL else 1
+    sign = -1 if name == RECALL_LIMIT else 1
     return min(alone, key=lambda point: sign * point.figures(size)[name], default=None)
 
 
@@ -124,12 +124,12 @@ def _hopeless(points: Sequence[Point], budget: Budget, size: int) -> str:
 
 
 def _verb(name: str) -> str:
-    return "lower" if name == RECALL else "raise"
+    return "lower" if name == RECALL_LIMIT else "raise"
 
 
 def _number(name: str, value: float) -> str:
     """Rounded to the side on which the limit is kept."""
-    return _rounded(value, down=name == RECALL)
+    return _rounded(value, down=name == RECALL_LIMIT)
 
 
 def _rounded(value: float, down: bool) -> str:

@@ -39,7 +39,7 @@ SLACK = 1.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Catalogue:
+class VectorFacts:
     """What is known of the vectors before anything is built.
 
     Attributes:
@@ -57,7 +57,7 @@ class Catalogue:
     prefixes: tuple[int | None, ...] = (None,)
 
 
-def propose(catalogue: Catalogue, auto: Auto, quantization: Quantization, room: float | None) -> list[Candidate]:
+def propose(catalogue: VectorFacts, auto: Auto, quantization: Quantization, room: float | None) -> list[Candidate]:
     """Candidates that fit ``room`` bytes an item by their predicted size, in the order in which they should be built.
 
     Kinds of index take turns, so that each gets an equal share of whatever time there is; of one kind those that are cheap to build, or
@@ -80,7 +80,7 @@ def propose(catalogue: Catalogue, auto: Auto, quantization: Quantization, room: 
     return [*_in_turns([candidate for candidate in found if candidate not in late], catalogue), *_in_turns(late, catalogue)]
 
 
-def _in_turns(candidates: Sequence[Candidate], catalogue: Catalogue) -> list[Candidate]:
+def _in_turns(candidates: Sequence[Candidate], catalogue: VectorFacts) -> list[Candidate]:
     """Next is always the candidate up to which its kind of index has taken the least time."""
 
     def seconds(candidate: Candidate) -> float:
@@ -100,7 +100,7 @@ def _in_turns(candidates: Sequence[Candidate], catalogue: Catalogue) -> list[Can
     return [candidate for _, candidate in sorted(order, key=lambda pair: pair[0])]
 
 
-def _specs(catalogue: Catalogue, auto: Auto) -> Iterator[IndexSpec]:
+def _specs(catalogue: VectorFacts, auto: Auto) -> Iterator[IndexSpec]:
     families = auto.families or ("flat", "ivf", "hnsw")
     if "flat" in families:
         yield Flat()
@@ -114,7 +114,7 @@ def _specs(catalogue: Catalogue, auto: Auto) -> Iterator[IndexSpec]:
             yield Hnsw(M=neighbours, efConstruction=EF_CONSTRUCTION, threads=catalogue.threads)
 
 
-def _codes(spec: IndexSpec, catalogue: Catalogue, only: Quantization, dim: int, room: float | None) -> Iterator[Quantization]:
+def _codes(spec: IndexSpec, catalogue: VectorFacts, only: Quantization, dim: int, room: float | None) -> Iterator[Quantization]:
     if not isinstance(only, NoQuantization):
         yield only
         return
@@ -132,7 +132,7 @@ def _codes(spec: IndexSpec, catalogue: Catalogue, only: Quantization, dim: int, 
     yield from _products(spec, catalogue, dim, room)
 
 
-def _projections(spec: IndexSpec, catalogue: Catalogue, dim: int, room: float) -> Iterator[Quantization]:
+def _projections(spec: IndexSpec, catalogue: VectorFacts, dim: int, room: float) -> Iterator[Quantization]:
     """The most dimensions that fit as int8, where not all of them do; at least half of them."""
     prefix = None if dim == catalogue.dim else dim
     if _fits(Candidate(spec, Int8(), prefix), catalogue, room / SLACK):
@@ -144,7 +144,7 @@ def _projections(spec: IndexSpec, catalogue: Catalogue, dim: int, room: float) -
             return
 
 
-def _products(spec: IndexSpec, catalogue: Catalogue, dim: int, room: float) -> Iterator[Quantization]:
+def _products(spec: IndexSpec, catalogue: VectorFacts, dim: int, room: float) -> Iterator[Quantization]:
     """Product codes of the largest size that fits, where six bits a dimension, which lose less and train in no time, do not fit."""
     prefix = None if dim == catalogue.dim else dim
     smallest = Candidate(spec, Pq(m=1), prefix)
@@ -158,7 +158,7 @@ def _products(spec: IndexSpec, catalogue: Catalogue, dim: int, room: float) -> I
             yield Opq(m=left)
 
 
-def _possible(candidate: Candidate, catalogue: Catalogue) -> bool:
+def _possible(candidate: Candidate, catalogue: VectorFacts) -> bool:
     try:
         check_pair(candidate.spec, candidate.quantization, candidate.prefix_dim or catalogue.dim, catalogue.size)
     except IndexSpecError:
@@ -166,10 +166,10 @@ def _possible(candidate: Candidate, catalogue: Catalogue) -> bool:
     return True
 
 
-def _fits(candidate: Candidate, catalogue: Catalogue, room: float | None) -> bool:
+def _fits(candidate: Candidate, catalogue: VectorFacts, room: float | None) -> bool:
     return room is None or candidate.bytes_per_item(catalogue.size, catalogue.dim) <= SLACK * room
 
 
-def _late(candidate: Candidate, catalogue: Catalogue) -> bool:
+def _late(candidate: Candidate, catalogue: VectorFacts) -> bool:
     """Whether others come first: a graph over unequal norms, or codes of a bit, which are slow to search and to rescore."""
     return isinstance(candidate.quantization, Binary) or (isinstance(candidate.spec, Hnsw) and catalogue.norm_spread > UNEQUAL)

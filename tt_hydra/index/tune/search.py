@@ -22,7 +22,7 @@ from tt_hydra.index.tune.candidates import Candidate
 from tt_hydra.index.tune.dominance import on_front
 from tt_hydra.index.tune.effort import effort
 from tt_hydra.index.tune.judge import Judge, Point, judge_quality
-from tt_hydra.index.tune.proposals import Catalogue, propose
+from tt_hydra.index.tune.proposals import VectorFacts, propose
 from tt_hydra.index.tune.tuner import Tuned, Tuner
 from tt_hydra.index.tune.workshop import Workshop, quietly
 from tt_hydra.index.vectors import Rows
@@ -118,7 +118,7 @@ def tune(job: Job, vectors: FloatArray, vectors_file: Path, judge: Judge, folder
     )
 
 
-def _impossible(job: Job, catalogue: Catalogue) -> IndexSpecError:
+def _impossible(job: Job, catalogue: VectorFacts) -> IndexSpecError:
     families = "null" if job.auto.families is None else f"[{', '.join(job.auto.families)}]"
     kept = "" if isinstance(job.quantization, NoQuantization) else f" with quantization={type(job.quantization).__name__.lower()}"
     return IndexSpecError(
@@ -127,7 +127,7 @@ def _impossible(job: Job, catalogue: Catalogue) -> IndexSpecError:
     )
 
 
-def beyond(catalogue: Catalogue, job: Job, room: float | None) -> list[Candidate]:
+def beyond(catalogue: VectorFacts, job: Job, room: float | None) -> list[Candidate]:
     """Candidates beyond the limit on bytes, smallest first: those that are quick to build, or the smallest; they tell what would fit."""
     if room is None:
         return []
@@ -140,7 +140,7 @@ def beyond(catalogue: Catalogue, job: Job, room: float | None) -> list[Candidate
     return [each for each in larger if effort(each, catalogue.size, catalogue.dim).seconds < QUICK_S] or larger[:1]
 
 
-def describe(job: Job, vectors: FloatArray) -> Catalogue:
+def describe(job: Job, vectors: FloatArray) -> VectorFacts:
     """What proposals need to know of the vectors."""
     sample = Rows(vectors, job.metric).sample(NORMS_SAMPLED, job.seed)
     norms = np.linalg.norm(sample, axis=1)
@@ -149,10 +149,10 @@ def describe(job: Job, vectors: FloatArray) -> Catalogue:
     dim = vectors.shape[1]
     searched = sorted(prefix for prefix in job.auto.prefixes or () if prefix < dim)
     prefixes = (None, *searched) if job.prefix_dim is None else (job.prefix_dim,)
-    return Catalogue(size=len(vectors), dim=dim, norm_spread=spread, threads=threads, prefixes=prefixes)
+    return VectorFacts(size=len(vectors), dim=dim, norm_spread=spread, threads=threads, prefixes=prefixes)
 
 
-def operating_points(found: Tuned, budget: Budget, catalogue: Catalogue) -> list[OperatingPoint]:
+def operating_points(found: Tuned, budget: Budget, catalogue: VectorFacts) -> list[OperatingPoint]:
     """All points as rows of the frontier."""
     size = catalogue.size
     front = on_front([point.costs for point in found.points])
@@ -161,9 +161,8 @@ def operating_points(found: Tuned, budget: Budget, catalogue: Catalogue) -> list
 
 def _row(point: Point, found: Tuned, budget: Budget, dim: int, size: int, kept: bool) -> OperatingPoint:
     candidate = point.built.candidate
-    missed = budget.missed(point.figures(size))
+    missed = budget.told_missed(point.figures(size))
     chosen = point is found.winner
-    against = "; ".join(f"budget.{name}={limit:g}, measured {value:.4g}" for name, (limit, value) in missed.items())
     return OperatingPoint(
         name=candidate.name(point.params),
         overrides=candidate.tuned(point.params).overrides(),
@@ -181,5 +180,5 @@ def _row(point: Point, found: Tuned, budget: Budget, dim: int, size: int, kept: 
         meets=not missed,
         on_front=kept,
         chosen=chosen,
-        reason=found.reason if chosen else against or ("" if kept else "another point is as good in everything"),
+        reason=found.reason if chosen else "; ".join(missed) or ("" if kept else "another point is as good in everything"),
     )

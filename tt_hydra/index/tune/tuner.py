@@ -31,7 +31,7 @@ AIM = 0.9
 FAR = 2.0
 """Ratio of latencies from which on a rival is better by far."""
 RELAXED_S = 40.0
-"""Seconds within which a refusal is made up."""
+"""Seconds from the start of a search after which nothing more is built for a refusal: the answer is due within a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,7 @@ class Tuner:
     def _relax(self, meter: Meter) -> None:
         """Builds beyond the limit on bytes until something keeps the other limits, so that the refusal can name the price."""
         others = replace(self.budget, bytes_per_item=None, bytes_total=None)
-        meter.deadline = self._started + max(RELAXED_S, 0.0)
+        meter.deadline = self._started + RELAXED_S
         for candidate in self.relaxed:
             if time.perf_counter() > meter.deadline or ranked(meter.points, others, self._size):
                 return

@@ -15,16 +15,14 @@ from tt_hydra.index.flat import Flat
 from tt_hydra.index.vectors import prepared
 from tt_hydra.metrics.ann import recall_per_query
 from tt_hydra.metrics.exact import exact_search
-from tt_hydra.metrics.ranking import Cutoffs, evaluate_ranking
+from tt_hydra.metrics.ranking import TEN, evaluate_ranking
 from tt_hydra.pipeline.stage.exclude import Searcher, search_excluding
 from tt_hydra.quantization.none import NoQuantization
 
 RECALL = "recall@10"
-TEN = Cutoffs(recall=(10,))
-"""Figures of a search for ten: an index that is asked for more looks further, and finds more of the first ten."""
 
 
-class Judge(Protocol):
+class JudgedQueries(Protocol):
     """Queries with what they should find among the items; says how much of it a search gives."""
 
     @property
@@ -87,7 +85,7 @@ class Unlabelled:
         return recall_per_query(found, self.exact, self.queries, self.items, self.metric)
 
 
-def prefix_recall(judge: Judge, dim: int) -> FloatArray:
+def prefix_recall(judge: JudgedQueries, dim: int) -> FloatArray:
     """Recall@10 of each query by exact search over the first ``dim`` dimensions."""
     return judge.recall(_Reduced(judge.items, judge.metric, lambda vectors: prepared(vectors[:, :dim], judge.metric, "vectors")))
 
@@ -111,7 +109,7 @@ class _Reduced:
         return SearchResult(np.take_along_axis(scores, order, axis=1), np.take_along_axis(found.rows, order, axis=1))
 
 
-def lost(judge: Judge, index: FaissIndex, exact: float, real: float) -> Mapping[str, float]:
+def lost(judge: JudgedQueries, index: FaissIndex, exact: float, real: float) -> Mapping[str, float]:
     """Recall@10 that is lost at each step from a perfect answer to what the index finds; with that recall they make 1.
 
     ``model``: the best that the whole vectors allow. ``dim``: the dimensions that the index leaves out, by a prefix or a projection.

@@ -49,6 +49,11 @@ def given(vectors: tuple[FloatArray, FloatArray], valid_share: float, seed: int,
     (folder / SUMMARY).write_text(json.dumps({}), encoding="utf-8")
 
 
+def given_share(source: object) -> float:
+    """Share of ready-made query vectors that are validation; half where a source says nothing of it."""
+    return float(getattr(source, "valid_share", 0.5))
+
+
 def given_parts(size: int, valid_share: float, seed: int) -> dict[Literal["valid", "test"], IntArray]:
     """Which of ``size`` ready-made query vectors belong to which part: rows, ascending."""
     parts = np.split(np.random.default_rng(seed).permutation(size), [round(valid_share * size)])

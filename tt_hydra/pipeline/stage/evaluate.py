@@ -23,11 +23,11 @@ from tt_hydra.index.threads import single_thread
 from tt_hydra.metrics.ann import ann_recall
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.latency import Latency, measure_latency
-from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, evaluate_ranking
+from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, TEN, evaluate_ranking
 from tt_hydra.metrics.significance import mean_intervals
 from tt_hydra.pipeline.limits import missed
 from tt_hydra.pipeline.settings import EvaluateSettings
-from tt_hydra.pipeline.stage.account import RECALL, TEN, Labelled, Unlabelled, lost, prefix_recall
+from tt_hydra.pipeline.stage.account import RECALL, Labelled, Unlabelled, lost, prefix_recall
 from tt_hydra.pipeline.stage.embed import ITEMS, PARTS, load_vectors, queries_file
 from tt_hydra.pipeline.stage.embed import SUMMARY as EMBEDDING
 from tt_hydra.pipeline.stage.exclude import search_excluding

@@ -55,6 +55,6 @@ def without(result: SearchResult, exclude: Ragged, k: int) -> SearchResult:
 def _member(rows: IntArray, lists: Ragged) -> BoolArray:
     """Where a query's row is in its list, ``rows`` being ``(queries, k)``."""
     stride = int(max(rows.max(initial=0), lists.values.max(initial=0))) + 1
-    owner = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
+    owner = lists.owners()
     listed = owner * stride + lists.values.astype(np.int64)
     return np.isin(np.arange(len(rows))[:, None] * stride + rows, listed)

@@ -13,7 +13,7 @@ from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.unknown import unknown_values
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage import index as indexing
-from tt_hydra.pipeline.stage.embed import given_parts, load_vectors, queries_file
+from tt_hydra.pipeline.stage.embed import given_parts, given_share, load_vectors, queries_file
 from tt_hydra.pipeline.stage.folders import Folders
 
 PART: Literal["valid"] = "valid"
@@ -26,7 +26,7 @@ def reference(settings: RunSettings, folders: Folders, dataset: Dataset) -> Aske
         return None
     if dataset.vectors is None:
         return asked(dataset, vectors, index, settings.evaluate.exclude_seen)
-    share = float(getattr(settings.data, "valid_share", 0.5))
+    share = given_share(settings.data)
     return _given(dataset, given_parts(dataset.num_queries, share, settings.seed)[PART], vectors, index)
 
 
@@ -62,7 +62,7 @@ def _answered(questions: Questions, vectors: FloatArray, index: VectorIndex, unk
 def _ids(dataset: Dataset, rows: Ragged) -> pl.Series:
     """Lists of item ids."""
     ids = dataset.item_ids.gather(rows.values.astype(np.int64))
-    owner = np.repeat(np.arange(len(rows)), np.diff(rows.offsets))
+    owner = rows.owners()
     lists = pl.DataFrame({"owner": owner, "ids": ids}).group_by("owner", maintain_order=True).agg("ids")
     every = pl.DataFrame({"owner": np.arange(len(rows))}).join(lists, on="owner", how="left", maintain_order="left")
     return every["ids"].fill_null([])

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 import tt_hydra
+from tt_hydra.component import option_of
 from tt_hydra.contracts import History, IntArray, Split
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.index.tune.frontier import read_frontier
@@ -51,7 +52,7 @@ def report(settings: RunSettings, folders: Folders, dataset: Dataset, metrics: M
         command=story.command,
         when=datetime.now().astimezone(),
         metrics=metrics,
-        description=f"{_name(settings.data)}, split {dataset.split}",
+        description=f"{option_of(settings.data)}, split {dataset.split}",
         sizes=_sizes(dataset),
         counts=dataset.log_counts(),
         curves=[] if training is None else [_curve(point) for point in training.curves],
@@ -124,13 +125,9 @@ def _curve(point: CurvePoint) -> dict[str, float | None]:
 
 
 def _headline(settings: RunSettings) -> str:
-    towers = dict.fromkeys(_name(own or settings.tower) for own in (settings.query_tower, settings.item_tower))
-    index, quantization = _name(settings.index), _name(settings.quantization)
-    return f"{_name(settings.data)}: {' and '.join(towers)} towers, {index} index" + ("" if quantization == "none" else f", {quantization}")
-
-
-def _name(component: object) -> str:
-    return type(component).__module__.rpartition(".")[2]
+    towers = dict.fromkeys(option_of(own or settings.tower) for own in (settings.query_tower, settings.item_tower))
+    data, index, quantization = map(option_of, (settings.data, settings.index, settings.quantization))
+    return f"{data}: {' and '.join(towers)} towers, {index} index" + ("" if quantization == "none" else f", {quantization}")
 
 
 def _sizes(dataset: Dataset) -> dict[str, int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -97,9 +97,6 @@ MINING_CODE, MINING_LIBRARIES = ("tt_hydra.index", "tt_hydra.quantization"), ("f
 TUNING_CODE = ("tt_hydra.metrics", "tt_hydra.pipeline.stage.tuning")
 """What an index depends on besides, where it is found by measuring."""
 
-ALWAYS_RUN = ("logger", "runtime", "sweep")
-"""Root nodes that enter no key: where output goes and how loudly, never what it is."""
-
 
 def key_of(stage: str, settings: RunSettings, inputs: Mapping[str, str], resolved: Mapping[str, Any]) -> str:
     """The key under which a stage's output is stored.
@@ -138,13 +135,3 @@ def cpu_model() -> str:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def keyed_nodes() -> Sequence[str]:
-    """Root nodes that some stage reads."""
-    return sorted({node.split(".")[0] for stage in STAGES.values() for node in stage.nodes})
-
-
-def all_nodes() -> Sequence[str]:
-    """Root nodes of a run."""
-    return sorted(field.name for field in fields(RunSettings))
