@@ -27,8 +27,16 @@ def test_more_lists_than_items_are_refused_with_what_is_possible() -> None:
         build_index(Ivf(nlist=800), NoQuantization(), catalogue(), "dot")
     with pytest.raises(IndexSpecError, match="nearest possible nprobe is 4"):
         Ivf(nlist=4, nprobe=5)
-    with pytest.raises(IndexSpecError, match="more than the 17 lists that 700 items give"):
-        build_index(Ivf(nprobe=18), NoQuantization(), catalogue(), "dot")
+
+
+@pytest.mark.parametrize(("size", "params"), [(700, {"nprobe": 17}), (60, {})], ids=["17 lists", "one list"])
+def test_more_visits_than_lists_are_as_many_as_there_are_where_their_number_was_not_given(caplog, size: int, params: dict) -> None:
+    items, queries = catalogue(size), questions()
+    with caplog.at_level(logging.WARNING):
+        index = build_index(Ivf(nprobe=18), NoQuantization(), items, "dot")
+    assert (index.search_params, index.spec) == (params, Ivf(nprobe=18)), "what was asked for stays, for when there are more lists"
+    assert recall(index.search(queries, 10).rows, similarities(queries, items, "dot")) == 1
+    assert f"index.nprobe=18 is more than the {params.get('nprobe', 1)} lists that {size} items give" in caplog.text
 
 
 def test_lists_with_few_items_are_built_with_a_warning(caplog) -> None:

@@ -208,6 +208,48 @@ def test_lists_are_built_anew_where_fewer_items_are_left(tmp_path: Path, parts: 
     assert registry.current == 2
 
 
+def test_visited_lists_follow_the_number_of_lists_where_the_catalogue_chooses_it(
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 items make 10 lists of 4, all visited where 20 were asked for; 9 items make 2, and 88 make 22."""
+    monkeypatch.setattr("tt_hydra.index.ivf.POINTS_PER_LIST", 4)
+    (tmp_path / "index").mkdir()
+    build_index(Ivf(nprobe=20), NoQuantization(), np.load(parts.item_vectors), "cosine").save(tmp_path / "index")
+    registry = Registry(tmp_path / "registry")
+    registry.publish(write_bundle(tmp_path / "bundle", replace(parts, index=tmp_path / "index")))
+    ids = Bundle.load(registry.version(1).folder).items("id")["id"].to_list()
+    log = ChangeLog(registry.changes)
+    assert visited(registry, 1) == (10, 10, 20)
+    log.append([Change(deleted=ids[9:])])
+    assert visited(registry, compact(registry, OPEN).number) == (2, 2, 20)
+    log.append([Change(items=[{"id": f"more {number}", "title": f"film {number}"} for number in range(79)])])
+    assert visited(registry, compact(registry, OPEN).number) == (20, 20, 20)
+
+
+def visited(registry: Registry, number: int) -> tuple[int, int, int]:
+    """Lists that a version's manifest has searches visit, that its index does by itself, and that were asked for."""
+    version = registry.version(number)
+    return (
+        version.manifest.search_params["nprobe"],
+        Bundle.load(version.folder).load_index().search_params["nprobe"],
+        version.manifest.index["index"]["nprobe"],
+    )
+
+
+@pytest.mark.parametrize(("left", "nprobe"), [(40, 7), (9, 2)])
+def test_visited_lists_that_a_bundle_was_tuned_to_stay_as_far_as_there_are_lists(
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch, left: int, nprobe: int
+) -> None:
+    monkeypatch.setattr("tt_hydra.index.ivf.POINTS_PER_LIST", 4)
+    (tmp_path / "index").mkdir()
+    build_index(Ivf(), NoQuantization(), np.load(parts.item_vectors), "cosine").save(tmp_path / "index")
+    registry = Registry(tmp_path / "registry")
+    registry.publish(write_bundle(tmp_path / "bundle", replace(parts, index=tmp_path / "index", search_params={"nprobe": 7})))
+    ids = Bundle.load(registry.version(1).folder).items("id")["id"].to_list()
+    ChangeLog(registry.changes).append([Change(deleted=ids[left:], items=[AGAIN])])
+    assert compact(registry, OPEN).manifest.search_params == {"nprobe": nprobe}
+
+
 def test_twice_and_on_top_of_itself(tmp_path: Path, parts: Parts) -> None:
     registry = registry_of(tmp_path, parts)
     compact(registry, OPEN)

@@ -201,7 +201,7 @@ def test_texts_train_tied_towers(go: Run, tmp_path: Path) -> None:
     ("overrides", "told"),
     [
         (["negatives=given"], "data=table names none"),
-        (["index=ivf", "index.nprobe=900"], "nearest possible nprobe"),
+        (["index=ivf", "index.nlist=900"], "nearest possible nlist"),
         (["quantization=pq", "quantization.m=3"], r"quantization\.m=3"),
         (["index=factory", "index.spec=Nonsense12"], "Nonsense12"),
     ],

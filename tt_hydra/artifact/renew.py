@@ -53,6 +53,7 @@ class Renewal:
         table: the same encoded; rows behind those of ``items`` are known to histories only.
         vectors: ``(items, dim)`` by the model's item tower.
         index: over these vectors.
+        search_params: that it is searched with.
         item_text: ``(rows of table, width)`` text vectors where histories read them.
         taken: by known query the rows of all items that it had.
         conditions: that differ from those of ``model``.
@@ -63,6 +64,7 @@ class Renewal:
     table: ItemTable
     vectors: FloatArray
     index: FaissIndex
+    search_params: Mapping[str, int]
     item_text: FloatArray | None
     taken: Ragged
     conditions: Mapping[str, Any] = field(default_factory=dict)
@@ -79,8 +81,7 @@ def write_renewal(folder: Path, renewal: Renewal) -> Bundle:
     renewal.index.save(folder / INDEX)
     write_json(folder / INDEX_ORIGIN, {"model": model, "vectors": vectors})
     _write_items(folder, renewal)
-    known = renewal.index.search_params
-    params = {**known, **{name: value for name, value in renewal.model.manifest.search_params.items() if name in known}}
+    params = dict(renewal.search_params)
     manifest = replace(
         renewal.model.manifest,
         num_items=len(renewal.vectors),

@@ -69,9 +69,10 @@ def _check_lists(spec: Ivf, size: int) -> None:
             nlist, size / nlist, POINTS_PER_LIST, max(1, size // POINTS_PER_LIST),
         )  # fmt: skip
     if spec.nprobe is not None and spec.nprobe > nlist:
-        raise IndexSpecError(
-            f"index.nprobe={spec.nprobe} is more than the {nlist} lists that {size} items give: the nearest possible nprobe is {nlist}"
-        )
+        logger.warning(
+            "index.nprobe=%d is more than the %d lists that %d items give: a search visits all of them, and compares with every item",
+            spec.nprobe, nlist, size,
+        )  # fmt: skip
 
 
 def _check_codes(quantization: Pq | Opq, size: int) -> None:

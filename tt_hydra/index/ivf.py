@@ -21,7 +21,8 @@ class Ivf:
 
     Attributes:
         nlist: number of clusters; None for ``4 * sqrt(n)``, fewer where that leaves less than 39 items each.
-        nprobe: clusters visited unless a search says otherwise; None for ``2 * sqrt(nlist)``, at least 8.
+        nprobe: clusters visited unless a search says otherwise; None for ``2 * sqrt(nlist)``, at least 8. At most ``nlist``, or all of them
+            where that is None: the catalogue, and the number of clusters with it, may shrink.
     """
 
     nlist: int | None = None
@@ -52,5 +53,5 @@ class Ivf:
 
 
 def resolve_nprobe(nprobe: int | None, nlist: int) -> int:
-    """Clusters that a search visits by default."""
+    """Clusters that a search visits by default, at most all of them."""
     return min(nlist, max(8, round(2 * math.sqrt(nlist))) if nprobe is None else nprobe)

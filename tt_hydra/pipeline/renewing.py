@@ -166,7 +166,15 @@ def _renewal(model: Retriever, now: Now, index: FaissIndex, conditions: Mapping[
         text = np.concatenate([text[now.kept[known]], model.embed_item_texts(now.raw[fresh].select(features)), text[gone]])[order]
     taken = moved(bundle.taken, bundle.item_ids, now.raw["id"].to_list())
     return Renewal(
-        model=bundle, items=now.raw, table=table, vectors=now.vectors, index=index, item_text=text, taken=taken, conditions=conditions
+        model=bundle,
+        items=now.raw,
+        table=table,
+        vectors=now.vectors,
+        index=index,
+        search_params=_search_params(model, index),
+        item_text=text,
+        taken=taken,
+        conditions=conditions,
     )
 
 
@@ -200,6 +208,21 @@ def _index(model: Retriever, vectors: FloatArray) -> FaissIndex:
     if isinstance(spec, Ivf) and spec.nlist is not None and spec.nlist > len(vectors):
         spec = replace(spec, nlist=len(vectors), nprobe=None if spec.nprobe is None else min(spec.nprobe, len(vectors)))
     return build_index(spec, index.quantization, vectors, index.metric, seed=seed, prefix_dim=index.prefix_dim)
+
+
+def _search_params(model: Retriever, index: FaissIndex) -> dict[str, int]:
+    """Those of the model's bundle, as far as the index takes them.
+
+    Lists that it visits because its spec says so are as many as the spec gives now, and never more than there are.
+    """
+    known, old = index.search_params, model.index
+    kept = {name: value for name, value in model.bundle.manifest.search_params.items() if name in known}
+    if index.lists is not None and "nprobe" in kept:
+        assert isinstance(old, FaissIndex)
+        asked = getattr(old.spec, "nprobe", None)
+        by_spec = asked is not None and old.lists is not None and kept["nprobe"] == min(asked, len(old.lists[1]))
+        kept["nprobe"] = known["nprobe"] if by_spec else min(kept["nprobe"], len(index.lists[1]))
+    return {**known, **kept}
 
 
 def _text_ids(frame: pl.DataFrame) -> pl.DataFrame:
