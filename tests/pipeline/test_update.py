@@ -18,9 +18,10 @@ from tt_hydra.artifact.registry import Registry
 from tt_hydra.artifact.write import Parts, write_bundle
 from tt_hydra.contracts import Health
 from tt_hydra.data.dataset import Dataset
-from tt_hydra.errors import BundleError, ConfigError, DataError
+from tt_hydra.errors import BundleError, ConfigError, DataError, IndexSpecError
 from tt_hydra.index.build import build_index
 from tt_hydra.index.compaction import Compaction
+from tt_hydra.index.factory import Factory
 from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.ivf import Ivf
 from tt_hydra.pipeline.publish import Gate
@@ -127,6 +128,23 @@ def test_lists_that_have_become_uneven_make_it_due_as_in_a_server(tmp_path: Path
     done = updated(tmp_path, **again, compaction=Compaction(imbalance=(even + uneven) / 2, **bounds))
     assert done.reason is not None
     assert "the imbalance of the index's lists is" in done.reason
+
+
+def test_what_was_written_is_told_where_the_catalogue_is_not_built_anew(tmp_path: Path, parts: Parts) -> None:
+    """An index of 9 lists cannot be made of 6 items: 4 of 40 are left, and two are new."""
+    (tmp_path / "index").mkdir()
+    build_index(Factory(spec="IVF9,Flat"), NoQuantization(), np.load(parts.item_vectors), parts.metric).save(tmp_path / "index")
+    registry = Registry(tmp_path / "outputs" / "registry")
+    bundle = registry.publish(write_bundle(tmp_path / "bundle", replace(parts, index=tmp_path / "index"))).folder
+    given = files(tmp_path, [NEW, NEW | {"id": "newer"}], Bundle.load(bundle).item_ids[4:])
+    told = r"2 items are written and 36 deleted, change 2 of .* need not be given again.* not built anew: .*needs at least 9 vectors"
+    with pytest.raises(IndexSpecError, match=told):
+        updated(tmp_path, **given, compaction=Compaction(least_rows=1))
+    assert (ChangeLog(registry.changes).last, registry.current) == (2, 1)
+    with pytest.raises(IndexSpecError, match="^index"):
+        updated(tmp_path, compact=True)
+    with pytest.raises(ConfigError, match=r"2 items are written and 0 deleted, change 3 of .* not built anew: .*has the model"):
+        updated(tmp_path, items=given["items"], delete=None, model=str(tmp_path / "bundle"))
 
 
 def test_versions_beyond_those_to_keep_go_when_the_catalogue_is_built_anew(tmp_path: Path, registry: Registry) -> None:

@@ -16,7 +16,7 @@ from tt_hydra.artifact.changes import Change
 from tt_hydra.artifact.registry import Registry, Version
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.contracts import Health
-from tt_hydra.errors import ConfigError
+from tt_hydra.errors import ConfigError, TTHydraError
 from tt_hydra.index.compaction import Compaction, due
 from tt_hydra.index.live import Base
 from tt_hydra.pipeline.compact import compact
@@ -107,22 +107,35 @@ def update(settings: UpdateSettings) -> Updated:
     Raises:
         DataError: a file is missing or malformed; nothing was written.
         GateError: a new version is worse than allowed; what was written stays.
+        IndexSpecError: the index cannot be built over what is left; what was written stays.
         BundleError: a bundle is missing or damaged, or the disk refuses.
     """
     registry = Registry.under(settings.outputs)
-    allow = settings.allow_targets
     model = None if settings.model is None else Bundle.load(resolve_bundle(settings.model, settings.outputs))
     version = _current(registry, settings)
     done = Updated(folder=registry.folder, upserted=0, deleted=0, unknown=(), sequence=0, version=version, reason=None)
     if settings.items is not None or settings.delete is not None:
         done = _write(registry, version, settings, done)
+    try:
+        version, reason = _anew(registry, version, model, settings)
+    except TTHydraError as error:
+        if not done.upserted + done.deleted:
+            raise
+        written = f"{done.upserted} items are written and {done.deleted} deleted, change {registry.log.last} of {registry.folder}"
+        raise type(error)(f"{written}: they need not be given again. The catalogue was not built anew: {error}") from error
+    return replace(done, version=version, reason=reason, sequence=registry.log.last)
+
+
+def _anew(registry: Registry, version: Version, model: Bundle | None, settings: UpdateSettings) -> tuple[Version, str | None]:
+    """The version that takes this one's place, and why; this one where there is no reason."""
+    gate, force, allow = settings.gate, settings.force, settings.allow_targets
     if model is not None:
-        version = upgrade(registry, model, settings.gate, bridge=settings.bridge, force=settings.force, allow=allow)
-        done = replace(done, version=version, reason=f"the catalogue as it is now, embedded by {settings.model}")
-    elif (reason := _due(registry, version, settings)) is not None:
-        version = compact(registry, settings.gate, force=settings.force, allow=allow, keep=settings.compaction.keep)
-        done = replace(done, version=version, reason=reason)
-    return replace(done, sequence=registry.log.last)
+        upgraded = upgrade(registry, model, gate, bridge=settings.bridge, force=force, allow=allow)
+        return upgraded, f"the catalogue as it is now, embedded by {settings.model}"
+    reason = _due(registry, version, settings)
+    if reason is not None:
+        version = compact(registry, gate, force=force, allow=allow, keep=settings.compaction.keep)
+    return version, reason
 
 
 def _current(registry: Registry, settings: UpdateSettings) -> Version:
