@@ -24,6 +24,7 @@ from tt_hydra.index.tune.search import Job, Outcome, tune
 from tt_hydra.index.tune.workshop import Workshop
 from tt_hydra.quantization.int8 import Int8
 from tt_hydra.quantization.none import NoQuantization
+from tt_hydra.quantization.pca import Pca
 
 SIZE, DIM = 2500, 24
 ITEMS = catalogue(SIZE, DIM)
@@ -108,14 +109,15 @@ def test_a_budget_that_nothing_keeps_is_refused_with_what_would_have_to_give_way
     assert not [path for path in tmp_path.iterdir() if path.is_dir()], "nothing is left behind"
 
 
-def test_the_limit_that_a_refusal_names_can_be_kept_however_few_the_items_are(search) -> None:
-    """Of few items an index takes less than is estimated, so that nothing seems to fit."""
-    few = ITEMS[:80]
-    with pytest.raises(BudgetError) as refused:
-        search(Budget(bytes_per_item=2), items=few)
+@pytest.mark.parametrize(("size", "quantization"), [(80, NONE), (3, NONE), (10, Pca(dim=16))], ids=["few", "headers", "projection"])
+def test_the_limit_that_a_refusal_names_can_be_kept_however_few_the_items_are(search, size, quantization) -> None:
+    """Of few items an index takes less than is estimated, so that nothing seems to fit, and what all items share is most of it."""
+    few = ITEMS[:size]
+    with pytest.raises(BudgetError, match=r"budget\.bytes_per_item=2 cannot be met: the smallest index has") as refused:
+        search(Budget(bytes_per_item=2), items=few, quantization=quantization)
     told = float(str(refused.value).rpartition("raise budget.bytes_per_item to ")[2])
-    chosen = next(point for point in search(Budget(bytes_per_item=told), items=few).points if point.chosen)
-    assert chosen.bytes_per_item <= told
+    found = search(Budget(bytes_per_item=told), items=few, quantization=quantization)
+    assert next(point for point in found.points if point.chosen).bytes_per_item <= told
 
 
 def test_a_limit_on_building_that_lets_nothing_be_built_is_refused_with_its_price(search) -> None:

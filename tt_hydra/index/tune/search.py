@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -31,8 +32,6 @@ from tt_hydra.quantization.none import NoQuantization
 logger = logging.getLogger(__name__)
 
 NORMS_SAMPLED = 10_000
-LARGE = 8.0
-"""Bytes a dimension within which relaxations of a budget are looked for: twice the full vectors."""
 QUICK_S = 5.0
 """Estimated seconds to build beyond which a relaxation is not tried."""
 
@@ -135,7 +134,7 @@ def beyond(catalogue: VectorFacts, job: Job, room: float | None) -> list[Candida
     def size(candidate: Candidate) -> float:
         return candidate.bytes_per_item(catalogue.size, catalogue.dim)
 
-    found = propose(catalogue, job.auto, job.quantization, max(room, LARGE * catalogue.dim))
+    found = propose(catalogue, job.auto, job.quantization, math.inf)
     larger = sorted((each for each in found if size(each) > room), key=size)
     return [each for each in larger if effort(each, catalogue.size, catalogue.dim).seconds < QUICK_S] or larger[:1]
 
