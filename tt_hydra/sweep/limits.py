@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,19 +40,20 @@ class Limits:
         """Whether it has all its trials; those of a study that it learns from are not its own."""
         return self.n_trials is not None and len(_own(trials)) >= self.n_trials
 
-    def reached(self, trials: Sequence[FrozenTrial], found: Sequence[TrialRecord]) -> str:
+    def reached(self, trials: Sequence[FrozenTrial], found: Sequence[TrialRecord], at_work: Callable[[FrozenTrial], bool]) -> str:
         """Why no further trial is begun; empty where one is.
 
         Args:
             trials: Optuna's.
             found: the same as records.
+            at_work: whether a process is at work on one of them now.
         """
         settings = self.settings
         kept = any(trial.feasible for trial in found)  # then a budget that others do not keep is no reason to give up
         failed = [trial for trial in trials if trial.state == TrialState.FAIL and not (kept and REFUSED in trial.user_attrs)]
         if len(failed) > settings.max_failures:
             return f"{len(failed)} trials failed (sweep.max_failures={settings.max_failures}), the last: {failed[-1].user_attrs.get(ERROR)}"
-        if settings.minutes is not None and records.spent(_own(trials), datetime.now()) >= settings.minutes * 60:
+        if settings.minutes is not None and records.spent(_own(trials), datetime.now(), at_work) >= settings.minutes * 60:
             return f"the time was up (sweep.minutes={settings.minutes:g})"
         own = sum(trial.state.is_finished() for trial in _own(trials))
         if settings.patience is not None and min(own, records.since_better(found, settings.goals)) >= settings.patience:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 FOLDER, OVERRIDES, COMMAND = "folder", "overrides", "command"
 METRICS, CURVE, ERROR = "metrics", "curve", "error"
-ATTEMPTS, RESTARTED, SAME_AS, WARM, REFUSED = "attempts", "restarted", "same_as", "warm", "refused"
-"""Attributes of a trial; ``warm``: it comes from an earlier study; ``refused``: no index of it keeps the budget."""
+SPANS, SAME_AS, WARM, REFUSED = "spans", "same_as", "warm", "refused"
+"""Attributes of a trial; ``spans``: start and last sign of life of each process that was at work on it; ``warm``: it comes from an earlier
+study; ``refused``: no index of it keeps the budget."""
 STATES: Mapping[TrialState, State] = {
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
@@ -57,7 +58,7 @@ def record_of(trial: FrozenTrial, goals: Mapping[str, Direction], alive: bool, r
         reused=[name for name in stage_seconds(metrics) if metrics.get(f"stage/{name}/reused") == 1.0],
         points=list(read_points(folder)) if done and folder is not None else (),
         started=None if trial.datetime_start is None else trial.datetime_start.astimezone(),
-        seconds=spent([trial], datetime.now()),
+        seconds=spent([trial], datetime.now(), lambda _: alive),
         error=error,
         folder=folder,
         command=str(attributes.get(COMMAND, "")),
@@ -91,9 +92,15 @@ def command_of(program: Sequence[str], overrides: Sequence[str]) -> str:
     return shlex.join([*program, *overrides])
 
 
-def spent(trials: Sequence[FrozenTrial], now: datetime) -> float:
-    """Seconds in which at least one of the trials ran; what an interruption took is left out."""
-    spans = sorted(span for trial in trials if (span := _span(trial, now)) is not None)
+def spent(trials: Sequence[FrozenTrial], now: datetime, at_work: Callable[[FrozenTrial], bool]) -> float:
+    """Seconds in which at least one of the trials ran; what an interruption took is left out.
+
+    Args:
+        trials: any.
+        now: until when a trial runs that a process is at work on; any other ran until the last sign of life of its last process.
+        at_work: whether a process is.
+    """
+    spans = sorted(span for trial in trials for span in _spans(trial, now if at_work(trial) else None))
     seconds, reached = 0.0, datetime.min
     for start, end in spans:
         seconds += max((end - max(start, reached)).total_seconds(), 0.0)
@@ -101,12 +108,12 @@ def spent(trials: Sequence[FrozenTrial], now: datetime) -> float:
     return seconds
 
 
-def _span(trial: FrozenTrial, now: datetime) -> tuple[datetime, datetime] | None:
-    if trial.datetime_start is None or WARM in trial.user_attrs:
-        return None
-    again = trial.user_attrs.get(RESTARTED)
-    start = trial.datetime_start if again is None else datetime.fromisoformat(again)
-    return start, trial.datetime_complete or now
+def _spans(trial: FrozenTrial, until: datetime | None) -> list[tuple[datetime, datetime]]:
+    """The attempts at a trial of the study's own; the last one lasts until ``until``, where that is known."""
+    if WARM in trial.user_attrs:
+        return []
+    spans = [(datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in trial.user_attrs.get(SPANS, ())]
+    return spans if until is None else [*spans[:-1], *((start, until) for start, _ in spans[-1:])]
 
 
 def dominates(one: Mapping[str, float], other: Mapping[str, float], goals: Mapping[str, Direction]) -> bool:

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tt_hydra.artifact.lock import FileLock
 from tt_hydra.errors import BudgetError, ConfigError, Pruned, TTHydraError, interruption
 from tt_hydra.sweep import records
+from tt_hydra.sweep.attempts import Locks, begin, sign
 from tt_hydra.sweep.earlier import learn
 from tt_hydra.sweep.importance import Importance, importances
 from tt_hydra.sweep.limits import Limits
@@ -23,7 +23,7 @@ from tt_hydra.sweep.objective import direction_of
 from tt_hydra.sweep.plan import Job, Outcome, Plan
 from tt_hydra.sweep.prune import Pruning
 from tt_hydra.sweep.record import StudyRecord, TrialRecord
-from tt_hydra.sweep.records import ATTEMPTS, COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, REFUSED, RESTARTED, SAME_AS
+from tt_hydra.sweep.records import COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, REFUSED, SAME_AS, SPANS
 from tt_hydra.sweep.samplers import make_sampler, set_metric_names
 from tt_hydra.sweep.space import Choice, Domain, Int, Value
 from tt_hydra.sweep.starts import start_of
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 PLAN = "plan"
 """Attribute of a study: what makes its trials comparable."""
-LOCKS = ".locks"
 MOST_ATTEMPTS = 5
 """Processes that may die over one trial before it counts as failed."""
 STARTUP = 10
@@ -65,6 +64,7 @@ class Driver:
         self._goals = plan.settings.goals
         self._limits = Limits(plan.settings, plan.n_trials, plan.space.size())
         self._pruning = Pruning(plan.settings.pruner, plan.settings.prune_after, plan.settings.prune_factor)
+        self._locks = Locks(plan.folder, shared=plan.settings.storage is not None)
         self._points: dict[Path, Sequence[OperatingPoint]] = {}
         quieten()
         plan.folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ class Driver:
             best=records.best_of(trials, self._goals),
             trials=trials,
             limits=self._limits.told(),
-            stopped="" if any(trial.state == "running" for trial in trials) else self._limits.reached(self._trials(), trials),
+            stopped="" if any(trial.state == "running" for trial in trials) else self._reached(self._trials(), trials),
         )
 
     def importances(self) -> list[Importance]:
@@ -111,10 +111,10 @@ class Driver:
         return importances(self._study, list(self._goals))
 
     def _gate(self) -> Any:
-        return held(FileLock(self.plan.folder / LOCKS / "gate"))
+        return held(self._locks.of("gate"))
 
     def _publish(self, on_change: OnChange) -> None:
-        with held(FileLock(self.plan.folder / LOCKS / "publish")):
+        with held(self._locks.of("publish")):
             on_change(self.record())
 
     def _open(self) -> optuna.Study:
@@ -149,62 +149,43 @@ class Driver:
         return [trial for trial in self._study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
     def _records(self) -> list[TrialRecord]:
-        return [records.record_of(trial, self._goals, self._alive(trial), self._read_points) for trial in self._trials()]
+        return [records.record_of(trial, self._goals, self._locks.alive(trial), self._read_points) for trial in self._trials()]
 
     def _read_points(self, folder: Path) -> Sequence[OperatingPoint]:
         if folder not in self._points:
             self._points[folder] = self.plan.read_points(folder)
         return self._points[folder]
 
-    def _lock(self, number: int) -> FileLock:
-        return FileLock(self.plan.folder / LOCKS / str(number))
-
-    def _alive(self, trial: FrozenTrial) -> bool:
-        """Whether some process is at work on a running trial; one on another machine, with a folder of its own, may be."""
-        if trial.state != TrialState.RUNNING:
-            return False
-        lock = self._lock(trial.number)
-        if not lock.path.exists():
-            return self._elsewhere(trial)
-        free = lock.try_shared()
-        lock.release()
-        return not free
-
-    def _elsewhere(self, trial: FrozenTrial) -> bool:
-        """Whether a trial without a lock is that of another machine: whoever begins one here does it behind the gate."""
-        return self.plan.settings.storage is not None and FOLDER in trial.user_attrs
+    def _reached(self, trials: Sequence[FrozenTrial], found: Sequence[TrialRecord]) -> str:
+        return self._limits.reached(trials, found, self._locks.at_work)
 
     def _claim(self) -> tuple[optuna.Trial, FileLock] | None:
         """A trial that is this process's own: one whose process died, or a new one; None where the study has ended."""
         with self._gate():
             trials = self._trials()
-            ended = self._limits.reached(trials, self._records())
-            for dead in (trial for trial in trials if trial.state == TrialState.RUNNING and not self._alive(trial)):
+            ended = self._reached(trials, self._records())
+            for dead in (trial for trial in trials if trial.state == TrialState.RUNNING and not self._locks.alive(trial)):
                 claimed = self._take_over(dead) if not ended or self._limits.full(trials) else None
                 if claimed is not None:
                     return claimed
             return None if ended else self._begin(len(trials))
 
     def _take_over(self, dead: FrozenTrial) -> tuple[optuna.Trial, FileLock] | None:
-        lock, trial = self._lock(dead.number), find(self._study, dead.number)
-        if not lock.try_exclusive():
+        if len(dead.user_attrs.get(SPANS, ())) > MOST_ATTEMPTS:
+            self._fail(find(self._study, dead.number), f"its process died {MOST_ATTEMPTS} times")
             return None
-        attempts = int(dead.user_attrs.get(ATTEMPTS, 0)) + 1
-        if attempts > MOST_ATTEMPTS:
-            self._fail(trial, f"its process died {MOST_ATTEMPTS} times")
-            lock.release()
-            return None
-        trial.set_user_attr(ATTEMPTS, attempts)
-        trial.set_user_attr(RESTARTED, datetime.now().isoformat())
+        lock = self._locks.of(dead.number)
+        acquire(lock)  # nobody else takes it over: that happens behind the gate
         logger.info("trial %d was interrupted: going on with it", dead.number)
         self._study.sampler = self._sampler(dead.number)
-        self._describe(find(self._study, dead.number))
+        trial = find(self._study, dead.number)
+        self._describe(trial)
         return trial, lock
 
     def _begin(self, number: int) -> tuple[optuna.Trial, FileLock]:
         self._study.sampler = self._sampler(number)
         trial = self._study.ask()
-        lock = self._lock(trial.number)
+        lock = self._locks.of(trial.number)
         acquire(lock)
         self._describe(trial)
         return trial, lock
@@ -215,6 +196,7 @@ class Driver:
         return make_sampler(self.plan.settings.sampler, self.plan.seed, number, startup)
 
     def _describe(self, trial: optuna.Trial) -> None:
+        begin(trial)
         values = self.plan.space.choose(lambda name, domain: _suggest(trial, name, domain))
         overrides = self.plan.space.overrides(values)
         trial.set_user_attr(FOLDER, str((self.plan.folder / str(trial.number)).absolute()))
@@ -225,9 +207,9 @@ class Driver:
         settings = self.plan.settings
         overrides = find(self._study, trial.number).user_attrs[OVERRIDES]
         environment = to_environment(settings.storage, self.plan.folder, settings.name, trial.number)
-        job = Job(trial.number, overrides, Watching(self._study, trial, self._pruning, settings.minutes), environment)
+        job = Job(trial.number, overrides, Watching(self._study, trial, self._pruning, settings.minutes, self._locks), environment)
         try:
-            outcome = self._known(trial, overrides) or run_trial(job)
+            outcome = self._attempt(trial, job, run_trial)
         except Pruned:
             self._study.tell(trial, state=TrialState.PRUNED)
         except TTHydraError as error:
@@ -241,6 +223,13 @@ class Driver:
             self._fail(trial, f"{type(error).__name__}: {error}")
         else:
             self._complete(trial, outcome)
+
+    def _attempt(self, trial: optuna.Trial, job: Job, run_trial: RunTrial) -> Outcome:
+        """What a trial comes to; however that ends is the last sign of life."""
+        try:
+            return self._known(trial, job.overrides) or run_trial(job)
+        finally:
+            sign(trial)
 
     def _complete(self, trial: optuna.Trial, outcome: Outcome) -> None:
         missing = [key for key in self._goals if key not in outcome.metrics]

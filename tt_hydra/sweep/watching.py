@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from tt_hydra.sweep.attempts import Locks, sign
 from tt_hydra.sweep.prune import Curve, Pruning
 from tt_hydra.sweep.records import CURVE, ERROR, spent
 from tt_hydra.sweep.storage import open_storage, quieten
@@ -29,17 +30,20 @@ class Watching:
         trial: Optuna's.
         pruning: how trainings are judged.
         minutes: time that the study may take.
+        locks: say on which other trials processes are at work.
     """
 
-    def __init__(self, study: optuna.Study, trial: optuna.Trial, pruning: Pruning, minutes: float | None) -> None:
+    def __init__(self, study: optuna.Study, trial: optuna.Trial, pruning: Pruning, minutes: float | None, locks: Locks) -> None:
         self._study = study
         self._trial = trial
         self._pruning = pruning
         self._minutes = minutes
+        self._locks = locks
         self._curve: list[float] = []
 
     def __call__(self, epoch: int, value: float) -> bool:
         """Keeps the value; whether the training shall end."""
+        sign(self._trial)
         self._curve[epoch - 1 :] = [value]
         self._trial.set_user_attr(CURVE, self._curve)
         if len(self._study.directions) == 1 and self._study.direction == optuna.study.StudyDirection.MAXIMIZE:
@@ -57,7 +61,7 @@ class Watching:
 
     def _verdict(self) -> str:
         trials = self._study.get_trials(deepcopy=False)
-        late = self._minutes is not None and spent(trials, datetime.now()) > self._minutes * 60
+        late = self._minutes is not None and spent(trials, datetime.now(), self._locks.at_work) > self._minutes * 60
         if late and any(trial.state == TrialState.COMPLETE for trial in trials):
             return f"the time was up (sweep.minutes={self._minutes:g})"
         own = next(trial for trial in trials if trial.number == self._trial.number)
@@ -81,7 +85,8 @@ def from_environment(text: str) -> Watching:
     told: Mapping[str, Any] = json.loads(text)
     quieten()
     study = optuna.load_study(study_name=told["study"], storage=open_storage(told["storage"], Path(told["folder"])))
-    return Watching(study, find(study, told["number"]), Pruning(**study.user_attrs[PRUNING]), study.user_attrs[MINUTES])
+    locks = Locks(Path(told["folder"]), shared=told["storage"] is not None)
+    return Watching(study, find(study, told["number"]), Pruning(**study.user_attrs[PRUNING]), study.user_attrs[MINUTES], locks)
 
 
 def find(study: optuna.Study, number: int) -> optuna.Trial:
