@@ -33,7 +33,7 @@ from tt_hydra.config.check import check
 from tt_hydra.config.commands import COMMANDS
 from tt_hydra.config.compose import compose, make_loader
 from tt_hydra.config.problems import refuse
-from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, ScreenSpec, TrainingView
+from tt_hydra.contracts import Chances, Drawn, DrawRequest, FloatArray, IntArray, Origin, ScreenSpec, TrainingView
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.pipeline.settings import RunSettings
 from tt_hydra.pipeline.stage.prepare import prepare
@@ -137,8 +137,9 @@ class OwnByExample:
     def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
         owner = np.repeat(np.arange(len(request.examples)), OWN)
         rows = (np.repeat(request.examples, OWN) * 7 + np.tile([3, 11, 40], len(request.examples))) % ITEMS
-        log_q, teacher = (-0.1 - rows % 5 / 3).astype(np.float32), (rows % 11 / 11).astype(np.float32)
-        return Drawn(rows=rows, origin=np.full(len(rows), int(Origin.MINED)), owner=owner, log_q=log_q, teacher=teacher)
+        chances = Chances(np.arange(ITEMS), (-0.1 - np.arange(ITEMS) % 5 / 3).astype(np.float32))
+        teacher = (rows % 11 / 11).astype(np.float32)
+        return Drawn(rows=rows, origin=np.full(len(rows), int(Origin.MINED)), owner=owner, teacher=teacher, chances=chances)
 
     def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
         return (-1 - rows % 13 / 4).astype(np.float32)

@@ -40,7 +40,7 @@ def fitted(sampler: NegativeSampler) -> FittedSampler:
 
 
 def columns(drawn: Drawn) -> list[list[float]]:
-    return [np.nan_to_num(getattr(drawn, name), nan=-9.0).tolist() for name in ("rows", "origin", "owner", "log_q", "teacher")]
+    return [np.nan_to_num(getattr(drawn, name), nan=-9.0).tolist() for name in ("rows", "origin", "owner", "teacher")]
 
 
 def test_yaml_states_the_defaults() -> None:
@@ -51,8 +51,8 @@ def test_yaml_states_the_defaults() -> None:
 def test_columns_are_of_one_length_and_of_their_types(fitted: FittedSampler) -> None:
     drawn = fitted.draw(REQUEST, np.random.default_rng(0))
     assert drawn.rows.dtype == drawn.origin.dtype == drawn.owner.dtype == np.int64
-    assert drawn.log_q.dtype == drawn.teacher.dtype == np.float32
-    assert drawn.rows.shape == drawn.origin.shape == drawn.owner.shape == drawn.log_q.shape == drawn.teacher.shape
+    assert drawn.teacher.dtype == np.float32
+    assert drawn.rows.shape == drawn.origin.shape == drawn.owner.shape == drawn.teacher.shape
     assert drawn.rows.ndim == 1
 
 
@@ -69,8 +69,30 @@ def test_rows_are_in_range_and_distinct_for_each_owner(fitted: FittedSampler) ->
 def test_a_draw_says_where_it_comes_from_and_how_likely_it_was(fitted: FittedSampler) -> None:
     drawn = fitted.draw(REQUEST, np.random.default_rng(0))
     assert all(Origin(origin) for origin in drawn.origin.tolist())
-    assert (drawn.log_q <= 0).all()
-    assert (drawn.log_q[drawn.owner < 0] == 0).all()
+    chances = drawn.chances.log_q_of(drawn.rows)
+    assert (chances <= 0).all()
+    assert (np.isfinite(chances) == (drawn.owner >= 0)).all()
+
+
+def test_a_row_is_drawn_for_some_query_as_often_as_its_chance_says(fitted: FittedSampler) -> None:
+    generator, times = np.random.default_rng(1), 2000
+    seen = np.zeros(len(COUNTS))
+    for _ in range(times):
+        drawn = fitted.draw(REQUEST, generator)
+        seen[np.unique(drawn.rows[drawn.owner >= 0])] += 1
+    assert np.exp(drawn.chances.log_q_of(np.arange(len(COUNTS)))) == pytest.approx(seen / times, abs=0.05)
+
+
+def test_parts_of_a_draw_are_those_of_their_queries(fitted: FittedSampler) -> None:
+    whole = fitted.draw(REQUEST, np.random.default_rng(0))
+    first, second = whole.part(0, 1), whole.part(1, 3)
+    every = [(owner, row) for owner, row in zip(whole.owner.tolist(), whole.rows.tolist(), strict=True) if owner >= 0]
+    assert [(0, row) for row in first.rows[first.owner == 0].tolist()] == [pair for pair in every if pair[0] == 0]
+    assert [(owner + 1, row) for owner, row in zip(second.owner.tolist(), second.rows.tolist(), strict=True) if owner >= 0] == [
+        pair for pair in every if pair[0] > 0
+    ]
+    for part in (first, second):
+        assert part.rows[part.owner < 0].tolist() == whole.rows[whole.owner < 0].tolist()
 
 
 def test_the_generator_is_the_only_source_of_randomness(fitted: FittedSampler) -> None:

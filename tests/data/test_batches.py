@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tt_hydra.contracts import Drawn, Origin
+from tt_hydra.contracts import Chances, Drawn, Origin
 from tt_hydra.data.batches import assemble, epoch
 from tt_hydra.data.declaration import SplitSpec
 
@@ -17,13 +17,11 @@ def log_presence(rows):
     return -np.log(rows + 2.0).astype(np.float32)
 
 
-def drawn_for(owner, rows, origin, log_q=None, teacher=None):
-    size = len(rows)
-    log_q, teacher = (
-        np.full(size, empty, np.float32) if given is None else np.array(given, np.float32)
-        for empty, given in ((0, log_q), (np.nan, teacher))
-    )
-    return Drawn(rows=np.array(rows), origin=np.array(origin), owner=np.array(owner), log_q=log_q, teacher=teacher)
+def drawn_for(owner, rows, origin, teacher=None, chances=None):
+    """``chances`` by row."""
+    teacher = np.full(len(rows), np.nan, np.float32) if teacher is None else np.array(teacher, np.float32)
+    known = Chances.none() if chances is None else Chances.of(np.array(list(chances)), np.array(list(chances.values())))
+    return Drawn(rows=np.array(rows), origin=np.array(origin), owner=np.array(owner), teacher=teacher, chances=known)
 
 
 @pytest.mark.parametrize(("examples", "size"), [(10, 4), (1025, 1024), (7, 100), (8, 4), (1, 1)])
@@ -105,45 +103,47 @@ def test_a_candidate_remembers_every_way_in_which_it_came(random_tables, prepare
     (other, spare) = np.setdiff1d(np.arange(15), positives)[:2]
     rows = [other, positives[1], other, other, spare, positives[2], other]
     origin = [int(each) for each in (Origin.UNIFORM, Origin.MINED, Origin.MINED, Origin.BM25, Origin.GIVEN, Origin.GIVEN, Origin.MINED)]
-    owner, log_q = [-1, 0, 0, 0, 1, 2, 2], [0, -1, -2, -0.5, -3, -4, -5]
+    owner, chances = [-1, 0, 0, 0, 1, 2, 2], {other: 0.5, positives[1]: 0.25, spare: 0.125, positives[2]: 1.0}
     teacher = [np.nan, 0.5, np.nan, 0.25, np.nan, 0.75, np.nan]
-    batch = assemble(dataset, index, drawn_for(owner, rows, origin, log_q, teacher), in_batch=True, log_presence=log_presence)
+    batch = assemble(dataset, index, drawn_for(owner, rows, origin, teacher, chances), in_batch=True, log_presence=log_presence)
     came = {row: Origin(flags) for row, flags in zip(batch.item_rows.tolist(), batch.origin.tolist(), strict=True)}
     assert came[other] == Origin.UNIFORM | Origin.MINED | Origin.BM25
     assert came[spare] == Origin.GIVEN
     assert came[positives[1]] == Origin.IN_BATCH | Origin.MINED
     assert came[positives[2]] == Origin.IN_BATCH | Origin.GIVEN
+    for row, log_q in zip(batch.item_rows.tolist(), batch.log_q.tolist(), strict=True):
+        assert np.exp(log_q) == pytest.approx(1 - (1 - chances.get(row, 0)) * (1 - 1 / (row + 2)), rel=1e-5)
     own = batch.own
-    found = zip(own.query.tolist(), batch.item_rows[own.column].tolist(), own.log_q.tolist(), own.teacher.tolist(), strict=True)
-    found = {(query, row): (np.exp(log_q), None if np.isnan(teacher) else teacher) for query, row, log_q, teacher in found}
-    drawn = {(0, positives[1]): (-1, 0.5), (0, other): (-0.5, 0.25), (1, spare): (-3, None), (2, other): (-5, None)}
-    assert found.keys() == drawn.keys()
-    for (query, row), (log_q, score) in drawn.items():
-        neither = (1 - np.exp(log_q)) * (1 - 1 / (row + 2))
-        assert found[query, row] == (pytest.approx(1 - neither, rel=1e-5), score)
+    found = zip(own.query.tolist(), batch.item_rows[own.column].tolist(), own.teacher.tolist(), strict=True)
+    assert {(query, row): None if np.isnan(score) else score for query, row, score in found} == {
+        (0, positives[1]): 0.5,
+        (0, other): 0.25,
+        (1, spare): None,
+        (2, other): None,
+    }
     assert own.query.tolist() == sorted(own.query.tolist())
 
 
 @pytest.mark.parametrize("own", [0.0, 0.05, 0.5, 1.0])
 def test_the_probability_of_a_candidate_is_that_of_either_way(random_tables, prepared, own):
-    """Each way in which a query can get a candidate, in a world of four items of which each may be the one that is shared: the share of
-    the worlds in which it has it. Drawn with certainty it is always there."""
+    """Each way in which an item can become a candidate, in a world of four items of which each may be the one that is shared: the share of
+    the worlds in which it is. Drawn with certainty it is always there."""
     dataset = prepared(random_tables(RANDOM, statistics=()))
     row = int(np.setdiff1d(np.arange(15), dataset.train.item_rows[:1])[0])
-    with np.errstate(divide="ignore"):
-        drawn = drawn_for([0], [row], [int(Origin.MINED)], [np.log(own)])
+    drawn = drawn_for([0], [row], [int(Origin.MINED)], chances={row: own})
     batch = assemble(dataset, np.arange(1), drawn, in_batch=True, log_presence=lambda rows: np.full(len(rows), np.log(0.25), np.float32))
     steps = 20
     worlds = [draw < own * steps or shared == 0 for draw in range(steps) for shared in range(4)]
-    assert np.exp(batch.own.log_q.tolist()) == pytest.approx([np.mean(worlds)], rel=1e-5)
+    assert np.exp(batch.log_q[batch.own.column].tolist()) == pytest.approx([np.mean(worlds)], rel=1e-5)
 
 
-def test_what_no_query_shares_has_the_probability_of_its_own_draw(random_tables, prepared):
+def test_what_no_query_shares_has_the_probability_of_its_draw(random_tables, prepared):
     dataset = prepared(random_tables(RANDOM, statistics=()))
     row = int(np.setdiff1d(np.arange(15), dataset.train.item_rows[:1])[0])
-    drawn = drawn_for([0], [row], [int(Origin.MINED)], [-2.0])
+    drawn = drawn_for([0], [row], [int(Origin.MINED)], chances={row: 0.125})
     batch = assemble(dataset, np.arange(1), drawn, in_batch=False, log_presence=log_presence)
-    assert batch.own.log_q.tolist() == [-2.0]
+    assert batch.log_q[batch.own.column].tolist() == pytest.approx([np.log(0.125)])
+    assert batch.log_q[batch.positive].tolist() == log_presence(dataset.train.item_rows[:1]).tolist()
 
 
 def test_with_statistics_an_own_negative_is_taken_at_its_query_s_time(random_tables, prepared):
@@ -170,6 +170,16 @@ def test_with_statistics_an_item_is_held_once_a_moment(random_tables, prepared):
         key = int(dataset.item_keys(np.array([item]), np.array([moment]))[0])
         column = batch.item_keys.tolist().index(key)
         np.testing.assert_array_equal(batch.items.values[name][column], dataset.items(np.array([item]), np.array([moment])).values[name][0])
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_together_have_the_candidates_of_one(random_tables, prepared, ranks):
+    """Items that were drawn for all stand at the same moments on every rank, so that they are the same candidates."""
+    dataset = prepared(random_tables(RANDOM))
+    whole, drawn = np.arange(30), Drawn.shared(np.array([3, 4, 5, 6, 7]), Origin.UNIFORM)
+    alone = assemble(dataset, whole, drawn, in_batch=True, log_presence=log_presence)
+    parts = [assemble(dataset, part, drawn, True, log_presence, whole) for part in np.array_split(whole, ranks)]
+    assert set().union(*(part.item_keys.tolist() for part in parts)) == set(alone.item_keys.tolist())
 
 
 def test_the_whole_catalogue_as_candidates(random_tables, prepared):

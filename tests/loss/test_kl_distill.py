@@ -13,7 +13,7 @@ from tt_hydra.loss.kl_distill import KLDistill
 
 
 def one_query(teacher: float, negative: float) -> Targets:
-    own = OwnNegatives(torch.tensor([0]), torch.tensor([1]), torch.zeros(1), torch.tensor([negative]))
+    own = OwnNegatives(torch.tensor([0]), torch.tensor([1]), torch.tensor([negative]))
     return Targets.plain(torch.tensor([0]), 2, own=own, teacher=torch.tensor([teacher]))
 
 
@@ -32,11 +32,12 @@ def test_a_student_that_agrees_has_nothing_to_learn() -> None:
     assert torch.autograd.grad(loss, queries)[0].abs().max() < 1e-6
 
 
-def test_a_query_without_ratings_takes_no_part_however_large_its_score() -> None:
-    """Its score of 200 overflows an exp in float32."""
+@pytest.mark.parametrize("rating", [math.nan, 200.0], ids=["not rated", "rated, without a rated negative"])
+def test_a_query_without_rated_negatives_takes_no_part_however_large_its_score(rating: float) -> None:
+    """Its score of 200, the student's and the teacher's, overflows an exp in float32."""
     queries = torch.eye(2).requires_grad_()
-    own = OwnNegatives(torch.tensor([0]), torch.tensor([1]), torch.zeros(1), torch.tensor([1.0]))
-    targets = Targets.plain(torch.arange(2), 2, own=own, teacher=torch.tensor([2.0, torch.nan]))
+    own = OwnNegatives(torch.tensor([0]), torch.tensor([1]), torch.tensor([1.0]))
+    targets = Targets.plain(torch.arange(2), 2, own=own, teacher=torch.tensor([2.0, rating]))
     loss = KLDistill()(queries, torch.eye(2), targets, torch.tensor(0.005)).loss
     gradient = torch.autograd.grad(loss, queries)[0]
     assert gradient[0].isfinite().all()

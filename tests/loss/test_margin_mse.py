@@ -16,7 +16,7 @@ QUERIES, ITEMS = torch.eye(2), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5],
 
 def rated(pairs: list[tuple[int, int, float]], teacher: list[float], **others: object) -> Targets:
     query, column, score = (torch.tensor(each) for each in zip(*pairs, strict=True))
-    own = OwnNegatives(query, column, torch.zeros(len(pairs)), score)
+    own = OwnNegatives(query, column, score)
     return Targets.plain(torch.tensor([0, 1]), 4, own=own, teacher=torch.tensor(teacher), **others)
 
 

@@ -95,7 +95,7 @@ def test_positive_left_out_has_the_gradient_of_the_paper() -> None:
 def test_tiles_equal_the_dense_matrix(positive: str) -> None:
     def whole(queries: Tensor, items: Tensor, targets: Targets, temperature: Tensor) -> Tensor:
         scores, negative = queries @ items.T / temperature, negatives_of(targets)
-        offset = targets.offset(slice(0, len(queries))).double()
+        offset = targets.log_q.double()
         corrected, column = (scores - offset).masked_fill(~negative, -torch.inf), targets.positive[:, None]
         own = (scores if positive == "left_out" else scores - offset).gather(1, column).squeeze(1)
         weight = targets.weight.double() * negative.any(1)

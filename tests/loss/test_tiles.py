@@ -8,7 +8,7 @@ import torch
 from loss_cases import excluded_of, targets_of
 from torch import Tensor
 
-from tt_hydra.contracts import OwnNegatives, Targets
+from tt_hydra.contracts import Targets
 from tt_hydra.loss.softmax import softmax_loss
 from tt_hydra.loss.tiles import tiles
 
@@ -94,12 +94,14 @@ def test_effective_number_of_negatives() -> None:
         assert got == pytest.approx((3 + second) / 2, abs=1e-5), corrected
 
 
-def test_an_own_negative_is_corrected_by_its_own_draw() -> None:
-    """Query 0 drew candidate 2 for itself; query 1 shares it."""
-    queries, items, log_q = torch.zeros(2, 2), torch.zeros(3, 2), torch.tensor([0.0, -1.0, -2.0])
-    own = OwnNegatives(torch.tensor([0]), torch.tensor([2]), torch.tensor([-5.0]), torch.tensor([torch.nan]))
-    targets = Targets.plain(torch.tensor([0, 1]), 3, log_q=log_q, own=own)
-    expected = (math.log(1 + math.e + math.e**5) + math.log(1 + math.e + math.e**2) - 1) / 2
+def test_a_positive_that_is_several_candidates_counts_once_for_its_query() -> None:
+    """Candidates 0 and 1 are one item at two moments, with probability 1/e: half of it each as negatives, the whole as a positive."""
+    queries, items, log_q = torch.zeros(2, 2), torch.zeros(3, 2), torch.tensor([-1.0, -1.0, -2.0])
+    copies = torch.tensor([2.0, 2.0, 1.0]).log()
+    targets = Targets.plain(
+        torch.tensor([0, 2]), 3, log_q=log_q + copies, positive_log_q=torch.tensor([-1.0, -2.0]), known=torch.tensor([[0, 0], [0, 1]])
+    )
+    expected = (math.log(math.e + math.e**2) - 1 + math.log(math.e**2 + 2 * math.e / 2) - 2) / 2
     assert softmax_loss(queries, items, targets, torch.tensor(1.0), corrected="all").loss.item() == pytest.approx(expected, rel=1e-6)
 
 

@@ -24,7 +24,7 @@ def test_all_where_there_are_few_each_of_them_owned_once() -> None:
         (1, 20),
         *[(3, 11), (3, 30), (3, 31)],
     ]
-    assert drawn.log_q.tolist() == [0.0] * 7, "what is certain needs no correction"
+    assert drawn.chances.log_q_of(drawn.rows).tolist() == [0.0] * 7, "what is certain needs no correction"
     assert set(drawn.origin.tolist()) == {Origin.GIVEN}
 
 
@@ -35,20 +35,20 @@ def test_each_row_keeps_its_teacher_score() -> None:
     assert told == pytest.approx(expected)
 
 
-def test_each_query_gives_some_of_its_own_as_often_as_log_q_says() -> None:
+def test_a_row_is_drawn_for_any_query_as_often_as_its_chance_says() -> None:
+    """Two of three are drawn for queries 0 and 3, both of which name row 11: it is missing with 1/3 x 1/3."""
     generator, times = np.random.default_rng(0), 4000
-    seen: dict[tuple[int, int], int] = {}
-    claimed: dict[tuple[int, int], float] = {}
+    expected = {10: 2 / 3, 11: 8 / 9, 12: 2 / 3, 20: 1.0, 30: 2 / 3, 31: 2 / 3}
+    seen = dict.fromkeys(expected, 0)
     for _ in range(times):
         drawn = draw(2, generator)
         assert np.bincount(drawn.owner, minlength=4).tolist() == [2, 1, 0, 2]
         assert (np.diff(drawn.owner) >= 0).all()
-        for pair, log_q in zip(zip(drawn.owner.tolist(), drawn.rows.tolist(), strict=True), drawn.log_q, strict=True):
-            seen[pair] = seen.get(pair, 0) + 1
-            claimed[pair] = float(np.exp(log_q))
-    assert claimed == pytest.approx({pair: 1.0 if pair[0] == 1 else 2 / 3 for pair in seen})
-    for pair, count in seen.items():
-        assert count / times == pytest.approx(claimed[pair], abs=0.03)
+        for row in np.unique(drawn.rows).tolist():
+            seen[row] += 1
+    rows = np.array(list(expected))
+    assert np.exp(drawn.chances.log_q_of(rows)) == pytest.approx(list(expected.values()), rel=1e-6)
+    assert {row: count / times for row, count in seen.items()} == pytest.approx(expected, abs=0.03)
 
 
 def test_queries_that_name_none() -> None:

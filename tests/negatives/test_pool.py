@@ -38,7 +38,7 @@ def pairs(drawn: Drawn) -> list[tuple[int, int]]:
 def test_all_candidates_of_each_question_where_many_are_wanted() -> None:
     drawn = draw(fitted(per_query=9))
     assert pairs(drawn) == [*[(0, row) for row in (10, 11, 12, 13)], (2, 20), (2, 21), *[(3, row) for row in (10, 11, 12, 13)]]
-    assert drawn.log_q.tolist() == [0.0] * 10
+    assert drawn.chances.log_q_of(drawn.rows).tolist() == [0.0] * 10
     assert set(drawn.origin.tolist()) == {Origin.MINED}
     assert (np.diff(drawn.owner) >= 0).all(), "in ascending order of the query"
 
@@ -79,27 +79,32 @@ def many_times(times: int, hardness: Hardness = PLAIN) -> Drawn:
     return sampler.draw(request_of([2] * times, hardness=hardness), np.random.default_rng(0))
 
 
-def test_n_of_w_without_replacement_as_often_as_log_q_says() -> None:
+def chances_of_one(hardness: Hardness = PLAIN) -> list[float]:
+    """How likely each candidate is to be drawn for a query that is alone."""
+    return np.exp(many_times(1, hardness).chances.log_q_of(np.arange(10, 14))).tolist()
+
+
+def test_n_of_w_without_replacement_as_often_as_the_chance_says() -> None:
     times = 4000
     drawn = many_times(times)
     assert np.bincount(drawn.owner).tolist() == [3] * times
-    assert np.exp(drawn.log_q) == pytest.approx(3 / 4)
+    assert chances_of_one() == pytest.approx([3 / 4] * 4)
     assert np.bincount(drawn.rows)[10:14] / times == pytest.approx([0.75] * 4, abs=0.03)
     assert len(set(zip(drawn.owner.tolist(), drawn.rows.tolist(), strict=True))) == 3 * times
 
 
 @pytest.mark.parametrize(("share", "chance"), [(0.5, 1.5 / 4), (0.25, 0.75 / 4), (1.0, 3 / 4)])
-def test_a_share_keeps_its_mean_and_log_q_knows(share: float, chance: float) -> None:
+def test_a_share_keeps_its_mean_and_the_chance_knows(share: float, chance: float) -> None:
     times = 6000
     drawn = many_times(times, Hardness(share=share))
-    assert np.exp(drawn.log_q) == pytest.approx(chance)
+    assert chances_of_one(Hardness(share=share)) == pytest.approx([chance] * 4)
     assert (drawn.rows == 12).sum() / times == pytest.approx(chance, abs=4 * math.sqrt(chance / times))
 
 
 def test_a_share_of_a_pool_smaller_than_the_draw() -> None:
     """Two candidates; 1.5 draws of them on average: one or both, so each with (1/2 + 1) / 2."""
     drawn = draw(fitted(per_query=3), Hardness(share=0.5))
-    assert np.exp(drawn.log_q[drawn.owner == 2]) == pytest.approx(0.75)
+    assert np.exp(drawn.chances.log_q_of(np.array([20, 21]))) == pytest.approx(0.75)
 
 
 def test_no_share_is_no_negative() -> None:

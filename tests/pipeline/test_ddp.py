@@ -48,6 +48,23 @@ def test_two_processes_give_the_figures_of_one(command: Command, in_process: InP
     assert "\x1b" not in together.out + together.err, "no bar and no colours where there is no terminal"
 
 
+@pytest.mark.parametrize(
+    "negatives",
+    [
+        ("negatives=uniform", "negatives.num_negatives=20", "data.statistics=[count]"),
+        ("negatives=mined", "negatives.start=0"),
+    ],
+    ids=["drawn at the times of all", "mined"],
+)
+@pytest.mark.slow
+def test_two_processes_draw_the_negatives_of_one(command: Command, in_process: InProcess, negatives: tuple[str, ...]) -> None:
+    line = command("tower.dropout=0", "train.max_epochs=2", *negatives)
+    expected = quality(in_process(line))
+    together = line.run(*TWO)
+    assert together.status == 0, together.err
+    assert quality(figures(line.outputs / "run" / "latest")) == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.slow
 def test_two_processes_that_update_rows_give_the_figures_of_one(command: Command, in_process: InProcess) -> None:
     line = command("tower.dropout=0", "optimizer.sparse=true", "train.max_epochs=2")

@@ -49,25 +49,25 @@ def negatives_of(targets: Targets) -> Tensor:
     return ~excluded_of(targets).scatter(1, targets.positive[:, None], True)
 
 
-def own_of(owns: Tensor, log_q: Tensor, teacher: Tensor) -> OwnNegatives:
+def own_of(owns: Tensor, teacher: Tensor) -> OwnNegatives:
     """Own negatives from dense matrices."""
     query, column = owns.nonzero().unbind(1)
-    return OwnNegatives(query, column, log_q[query, column], teacher[query, column])
+    return OwnNegatives(query, column, teacher[query, column])
 
 
 def rearranged(targets: Targets, rows: Tensor, columns: Tensor) -> Targets:
     """The targets of some rows in another order, and of all columns in another order."""
     batch, items = len(targets.positive), len(targets.origin)
-    owns, log_q, teacher = torch.zeros(batch, items, dtype=torch.bool), torch.zeros(batch, items), torch.zeros(batch, items)
+    owns, teacher = torch.zeros(batch, items, dtype=torch.bool), torch.zeros(batch, items)
     place = targets.own.query, targets.own.column
-    owns[place], log_q[place], teacher[place] = True, targets.own.log_q, targets.own.teacher
+    owns[place], teacher[place] = True, targets.own.teacher
     return dataclasses.replace(
         targets,
         positive=torch.argsort(columns)[targets.positive[rows]],
         known=excluded_of(targets)[rows][:, columns].nonzero(),
         origin=targets.origin[columns],
         log_q=targets.log_q[columns],
-        own=own_of(*(each[rows][:, columns] for each in (owns, log_q, teacher))),
+        own=own_of(*(each[rows][:, columns] for each in (owns, teacher))),
         weight=targets.weight[rows],
         teacher=targets.teacher[rows],
         labels={name: value[rows] for name, value in targets.labels.items()},
@@ -99,7 +99,7 @@ def random_case(batch: int, items: int = 11, dim: int = 5) -> Case:
         excluded,
         -uniform(items) * 5,
         uniform(batch) + 0.1,
-        own=own_of(owns, -uniform(batch, items) * 5, teacher),
+        own=own_of(owns, teacher),
         teacher=torch.where(uniform(batch) < 0.1, torch.nan, 5 * uniform(batch)),
         labels={"rating": torch.where(uniform(batch) < 0.2, torch.nan, (5 * uniform(batch)).round())},
     )
@@ -115,7 +115,7 @@ def dense(rows: Rows, queries: Tensor, items: Tensor, targets: Targets, temperat
     """The weighted mean over the rows that have a negative, through the graph of dense matrices."""
     scores, negative = queries @ items.T / temperature, negatives_of(targets)
     kept = negative.any(dim=1)
-    offset = targets.offset(slice(0, len(queries))).to(scores)
+    offset = targets.log_q.to(scores).expand(len(queries), -1)
     losses = rows(scores[kept], scores.gather(1, targets.positive[:, None])[kept, 0], negative[kept], offset[kept])
     weight = targets.weight.to(scores)[kept]
     return (weight * losses).sum() / weight.sum()

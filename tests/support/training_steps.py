@@ -13,7 +13,7 @@ import torch.distributed as dist
 from loss_cases import options
 from torch import Tensor, nn
 
-from tt_hydra.contracts import Batch, Drawn, Features, Loss, Origin
+from tt_hydra.contracts import Batch, Chances, Drawn, Features, Loss, Origin
 from tt_hydra.data.batches import assemble
 from tt_hydra.data.dataset import Dataset
 from tt_hydra.loss.infonce import InfoNCE
@@ -70,12 +70,13 @@ def toy_batch(dataset: Dataset, examples: np.ndarray, own: bool) -> Batch:
     size = len(examples)
     owner = np.repeat(np.arange(size), 3) if own else np.zeros(0, np.int64)
     rows = (np.repeat(examples, 3) * 7 + np.tile([3, 11, 40], size)) % dataset.num_items if own else np.zeros(0, np.int64)
+    every = np.arange(dataset.num_items)
     drawn = Drawn(
         rows=rows,
         origin=np.full(len(rows), int(Origin.MINED)),
         owner=owner,
-        log_q=(-0.1 - (rows % 5) / 3).astype(np.float32),
         teacher=(rows % 11 / 11).astype(np.float32),
+        chances=Chances(every, (-0.1 - every % 5 / 3).astype(np.float32)) if own else Chances.none(),
     )
     batch = assemble(dataset, examples, drawn, in_batch=True, log_presence=lambda items: (-1 - items % 13 / 4).astype(np.float32))
     number = torch.from_numpy(examples)

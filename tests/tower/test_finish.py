@@ -19,6 +19,11 @@ def test_unit_vectors_have_length_one_and_zero_stays_zero_without_gradient() -> 
     assert vectors.grad[1].tolist() == [0.0, 0.0]
 
 
+def test_nan_is_not_taken_for_zero() -> None:
+    """A loss of zero vectors would hide that the weights are lost."""
+    assert unit(torch.tensor([[torch.nan, 1.0]])).isnan().all()
+
+
 def test_half_precision_becomes_float32() -> None:
     assert unit(torch.full((1, 4), 3.0, dtype=torch.bfloat16)).tolist() == [[0.5] * 4]
 

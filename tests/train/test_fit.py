@@ -179,6 +179,14 @@ def test_a_training_that_diverges_says_so_and_keeps_nothing(train: Train, tmp_pa
     assert not (folder / "last.ckpt").exists()
 
 
+def test_weights_that_the_last_step_ruins_are_not_kept(train: Train, tmp_path: Path) -> None:
+    """One step, whose loss is still that of good weights."""
+    folder = tmp_path / "ruined"
+    with pytest.raises(ConfigError, match=r"diverged.*hold NaN or infinity after epoch 0.*lower optimizer\.lr"):
+        train(folder, batch_size=288, max_epochs=1, optimizer=AdamW(lr=1e39), gradient_clip=None, warmup=0.0)
+    assert not (folder / SUMMARY).exists()
+
+
 def test_more_devices_than_pairs_are_refused_before_any_process_is_started(make_job: MakeJob, tmp_path: Path) -> None:
     job = make_job(batch_size=400, devices=400)
     with pytest.raises(ConfigError, match="288 training pairs, fewer than one each"):

@@ -40,7 +40,6 @@ def world() -> dict[str, Tensor]:
         "other": (positive + 3) % 8,
         "hard": torch.randint(8, POOL, (QUERIES,), generator=generator),
         "weight": torch.rand(QUERIES, generator=generator) + 0.5,
-        "hard_log_q": -torch.rand(QUERIES, generator=generator),
         "hard_teacher": torch.rand(QUERIES, generator=generator),
         "teacher": torch.rand(QUERIES, generator=generator),
         "rating": torch.rand(QUERIES, generator=generator),
@@ -63,7 +62,7 @@ def part(rows: Tensor) -> tuple[Tensor, Tensor, Batch]:
         origin=torch.where(torch.isin(distinct, data["positive"][rows]), int(Origin.IN_BATCH), 0)
         | torch.where(torch.isin(distinct, data["hard"][rows]), int(Origin.MINED), 0),
         log_q=torch.zeros(len(distinct)),
-        own=OwnNegatives(own, torch.searchsorted(distinct, data["hard"][rows]), data["hard_log_q"][rows], data["hard_teacher"][rows]),
+        own=OwnNegatives(own, torch.searchsorted(distinct, data["hard"][rows]), data["hard_teacher"][rows]),
         weight=data["weight"][rows],
         teacher=data["teacher"][rows],
         labels={"rating": data["rating"][rows]},
@@ -92,7 +91,7 @@ def gradients(rows: Tensor, symmetric: bool) -> list[Tensor]:
 def bookkeeping(batch: Batch) -> dict[str, Tensor]:
     """Everything but the features."""
     assert batch.guide is not None
-    own = {f"own_{name}": getattr(batch.own, name) for name in ("query", "column", "log_q", "teacher")}
+    own = {f"own_{name}": getattr(batch.own, name) for name in ("query", "column", "teacher")}
     rest = {name: getattr(batch, name) for name in ("item_rows", "item_keys", "positive", "known", "origin", "log_q", "weight", "teacher")}
     return {**own, **rest, **batch.labels, "guide_queries": batch.guide[0], "guide_items": batch.guide[1]}
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import pytest
 import torch
 
 from tt_hydra.contracts import Batch, Features, Origin, OwnNegatives
@@ -44,6 +48,14 @@ def test_known_columns_equal_a_brute_force_over_all_pairs() -> None:
     found = known_columns(known, rows)
     assert sorted(found.tolist()) == expected
     assert found[:, 0].tolist() == sorted(found[:, 0].tolist())
+
+
+def test_an_item_at_several_moments_counts_once() -> None:
+    """Row 9 stands in columns 1 and 3: its probability is shared by both, but whole where it is a positive."""
+    targets = targets_of(replace(batch([0, 1], [7, 9, 4, 9], [], [True] * 4), log_q=torch.tensor([-1.0, -2.0, -3.0, -2.0])))
+    negatives, positives = targets.offset(slice(0, 2))
+    assert (-negatives).exp().tolist() == pytest.approx([math.e, math.e**2 / 2, math.e**3, math.e**2 / 2])
+    assert positives.tolist() == [-1.0, -2.0]
 
 
 def test_a_batch_without_known_positives_excludes_nothing() -> None:

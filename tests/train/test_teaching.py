@@ -60,8 +60,7 @@ def found(folder: Path) -> Any:
 
 def drawn(owner: list[int], rows: list[int], teacher: list[float]) -> Drawn:
     whole = np.array(owner, np.int64)
-    log_q = np.zeros(len(owner), np.float32)
-    return Drawn(rows=np.array(rows), origin=np.full(len(owner), int(Origin.GIVEN)), owner=whole, log_q=log_q, teacher=np.float32(teacher))
+    return Drawn(rows=np.array(rows), origin=np.full(len(owner), int(Origin.GIVEN)), owner=whole, teacher=np.float32(teacher))
 
 
 def test_positives_and_named_negatives_are_rated_before_the_training(dataset: Dataset) -> None:

@@ -23,6 +23,7 @@ from tt_hydra.contracts.features import (
     Tokenizer,
 )
 from tt_hydra.contracts.sampling import (
+    Chances,
     Curriculum,
     CurriculumState,
     Drawn,
@@ -55,6 +56,7 @@ __all__ = [
     "UNKNOWN",
     "Batch",
     "BoolArray",
+    "Chances",
     "Curriculum",
     "CurriculumState",
     "DrawRequest",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -80,7 +80,7 @@ class TrainingView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrawRequest:
-    """The part of a batch for which one rank draws.
+    """The batch that negatives are drawn for, over all ranks: each of them draws for the whole, and keeps what is its own.
 
     Attributes:
         examples: ``(batch,)`` numbers of the training examples.
@@ -99,6 +99,39 @@ class DrawRequest:
     step: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """How likely rows were to be drawn for a query of the batch, whichever.
+
+    Attributes:
+        rows: ``(reachable,)`` catalogue rows that could have been, ascending.
+        log_q: ``(reachable,)`` float32, log probability that the row was drawn for at least one query.
+    """
+
+    rows: IntArray
+    log_q: FloatArray
+
+    @classmethod
+    def none(cls) -> Chances:
+        """Nothing is drawn for one query."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.float32))
+
+    @classmethod
+    def of(cls, rows: IntArray, chance: FloatArray) -> Chances:
+        """From ``(pairs,)`` rows, each of which one query gets with a probability, whatever the other queries get."""
+        distinct, number = np.unique(rows, return_inverse=True)
+        with np.errstate(divide="ignore"):
+            missed = np.bincount(number, weights=np.log1p(-chance.astype(np.float64)), minlength=len(distinct))
+            return cls(distinct, np.log(-np.expm1(missed)).astype(np.float32))
+
+    def log_q_of(self, rows: IntArray) -> FloatArray:
+        """``(rows,)`` log probabilities, -inf for a row that could not be drawn."""
+        if not len(self.rows):
+            return np.full(len(rows), -np.inf, np.float32)
+        place = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return np.where(self.rows[place] == rows, self.log_q[place], np.float32(-np.inf))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
     """Negatives of a batch, all of them shared by its queries.
@@ -107,22 +140,28 @@ class Drawn:
         rows: ``(drawn,)`` catalogue rows; a row may be drawn for several queries.
         origin: ``(drawn,)`` int64 ``Origin`` flags.
         owner: ``(drawn,)`` int64, the query of the batch that a row was drawn for; -1 for no one in particular.
-        log_q: ``(drawn,)`` float32, log probability that the row is among its owner's own negatives; 0 without an owner.
         teacher: ``(drawn,)`` float32, a teacher's score of (owner, row), NaN where there is none.
+        chances: how likely each row was to be drawn for a query.
     """
 
     rows: IntArray
     origin: IntArray
     owner: IntArray
-    log_q: FloatArray
     teacher: FloatArray
+    chances: Chances = field(default_factory=Chances.none)
 
     @classmethod
     def shared(cls, rows: IntArray, origin: Origin) -> Drawn:
         """Rows that were drawn for no query in particular."""
         size = len(rows)
         nan = np.full(size, np.nan, np.float32)
-        return cls(rows=rows, origin=np.full(size, int(origin)), owner=np.full(size, -1), log_q=np.zeros(size, np.float32), teacher=nan)
+        return cls(rows=rows, origin=np.full(size, int(origin)), owner=np.full(size, -1), teacher=nan)
+
+    def part(self, first: int, last: int) -> Drawn:
+        """What concerns the queries ``first .. last - 1`` of the batch: their own rows, and those that were drawn for all."""
+        kept = (self.owner < 0) | ((self.owner >= first) & (self.owner < last))
+        owner = np.where(self.owner < 0, -1, self.owner - first)[kept]
+        return Drawn(rows=self.rows[kept], origin=self.origin[kept], owner=owner, teacher=self.teacher[kept], chances=self.chances)
 
 
 class FittedSampler(Protocol):

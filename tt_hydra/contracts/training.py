@@ -34,20 +34,18 @@ class OwnNegatives:
     Attributes:
         query: ``(pairs,)`` int64, query of the batch.
         column: ``(pairs,)`` int64, candidate of the batch.
-        log_q: ``(pairs,)`` float32, log probability that the candidate is among the query's negatives, its own or those of all queries.
         teacher: ``(pairs,)`` float32, a teacher's score of the pair, NaN where there is none.
     """
 
     query: Tensor
     column: Tensor
-    log_q: Tensor
     teacher: Tensor
 
     @classmethod
     def none(cls, device: torch.device | str = "cpu") -> OwnNegatives:
         """No pairs."""
-        whole, real = torch.empty(0, dtype=torch.int64, device=device), torch.empty(0, device=device)
-        return cls(whole, whole, real, real)
+        whole = torch.empty(0, dtype=torch.int64, device=device)
+        return cls(whole, whole, torch.empty(0, device=device))
 
     def to(self, device: torch.device | str) -> OwnNegatives:
         """The same on another device."""
@@ -67,8 +65,8 @@ class Batch:
         known: ``(pairs, 2)`` int64, (query of this batch, catalogue row) for every positive of these queries, and of those that ask the
             same text, in the training part.
         origin: ``(items,)`` int64, ``Origin`` flags; 0 for a candidate that may not serve as a negative.
-        log_q: ``(items,)`` float32, log probability that sampling makes this item a candidate that all queries share, up to a constant;
-            zeros for the catalogue.
+        log_q: ``(items,)`` float32, log probability that sampling, in whatever way, makes this item a candidate, up to a constant; zeros
+            for the catalogue.
         own: negatives that were drawn for one query each; the other queries share them.
         weight: ``(batch,)`` float32, weight of each example.
         teacher: ``(batch,)`` float32, a teacher's score of each query and its positive, NaN where there is none.
@@ -151,7 +149,9 @@ class Targets:
         positive: ``(batch,)`` int64 column of each query's positive.
         known: ``(pairs, 2)`` int64 (query, column) of known positives, by ascending query; may hold the positive itself.
         origin: ``(items,)`` int64 ``Origin`` flags; 0 is nobody's negative.
-        log_q: ``(items,)`` float32 log probability of being a shared candidate.
+        log_q: ``(items,)`` float32 log probability that the item is a candidate, and the log of how many candidates it is, where it is held
+            at several moments: together they count once.
+        positive_log_q: ``(batch,)`` float32 that of each query's positive, which counts for its query once; None takes ``log_q``.
         own: negatives that were drawn for one query each.
         weight: ``(batch,)`` float32.
         teacher: ``(batch,)`` float32, NaN where there is none.
@@ -168,6 +168,7 @@ class Targets:
     teacher: Tensor
     labels: Mapping[str, Tensor] = field(default_factory=dict)
     screen: Screen | None = None
+    positive_log_q: Tensor | None = None
 
     @classmethod
     def plain(cls, positive: Tensor, items: int, **others: object) -> Self:
@@ -200,16 +201,9 @@ class Targets:
         mask[torch.arange(count, device=mask.device), positive] = False
         return mask
 
-    def offset(self, rows: slice) -> Tensor:
-        """``(rows, items)`` float32 log sampling probability of each candidate for each query: that of its own draw where it is its own."""
-        tile = self.log_q.expand(rows.stop - rows.start, -1)
-        bounds = torch.tensor([rows.start, rows.stop], device=tile.device)
-        first, last = torch.searchsorted(self.own.query.contiguous(), bounds).tolist()
-        if first == last:
-            return tile
-        tile = tile.clone()
-        tile[self.own.query[first:last] - rows.start, self.own.column[first:last]] = self.own.log_q[first:last]
-        return tile
+    def offset(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """Log sampling probabilities ``(items,)`` of the negatives of some queries, and ``(rows,)`` of their positives."""
+        return self.log_q, self.log_q[self.positive[rows]] if self.positive_log_q is None else self.positive_log_q[rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,11 +34,18 @@ def epoch(
     return [np.array_split(batch, world_size)[rank] for batch in cuts if len(batch) >= world_size]
 
 
-def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, log_presence: Callable[[IntArray], FloatArray]) -> Batch:
+def assemble(
+    dataset: Dataset,
+    index: IntArray,
+    drawn: Drawn,
+    in_batch: bool,
+    log_presence: Callable[[IntArray], FloatArray],
+    whole: IntArray | None = None,
+) -> Batch:
     """The batch of the named training examples.
 
     A distinct item is held once. Where statistics make its features depend on time, that is an item at a moment: a positive and an own
-    negative are taken at their example's time, other drawn negatives take the times of the batch's examples in turn.
+    negative are taken at their example's time, other drawn negatives take the times of all ranks' examples in turn.
 
     Args:
         dataset: texts tokenised.
@@ -46,19 +53,18 @@ def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, lo
         drawn: negatives that were drawn for them.
         in_batch: whether the other queries' positives serve as negatives.
         log_presence: log probability that each of some catalogue rows is a candidate that the queries share.
+        whole: example numbers of all ranks; None where ``index`` has them.
     """
     train, size = dataset.train, len(index)
     positives = train.item_rows[index]
     rows = np.concatenate([positives, drawn.rows])
-    examples = np.concatenate([np.arange(size), np.where(drawn.owner < 0, np.arange(size, len(rows)) % size, drawn.owner)])
-    times = train.times[index][examples]
+    times = np.concatenate([train.times[index], _times_of_drawn(drawn, train.times[index], train.times[index if whole is None else whole])])
     keys, first, inverse = np.unique(dataset.item_keys(rows, times), return_index=True, return_inverse=True)
     item_rows = rows[first]
     view = dataset.training_view()
     known = view.known.take(view.questions[index])
-    presence = log_presence(item_rows)
-    shared = presence if in_batch or (drawn.owner < 0).any() else np.full(len(item_rows), -np.inf, np.float32)
     pairs = np.stack([known.owners(), known.values], axis=1)
+    shared = in_batch or bool((drawn.owner < 0).any())
     return Batch(
         queries=dataset.queries("train", index),
         items=dataset.items(item_rows, times[first]),
@@ -67,12 +73,20 @@ def assemble(dataset: Dataset, index: IntArray, drawn: Drawn, in_batch: bool, lo
         positive=torch.from_numpy(inverse[:size]),
         known=torch.from_numpy(pairs),
         origin=torch.from_numpy(_origins(len(keys), inverse, drawn, in_batch)),
-        log_q=torch.from_numpy(presence),
-        own=_own(drawn, inverse[:size], inverse[size:], shared),
+        log_q=torch.from_numpy(log_either(log_presence(item_rows), drawn.chances.log_q_of(item_rows), shared)),
+        own=_own(drawn, inverse[:size], inverse[size:], len(keys)),
         weight=torch.from_numpy(train.weights[index]),
         teacher=torch.full((size,), torch.nan) if train.teacher is None else torch.from_numpy(train.teacher[index]),
         labels={name: torch.from_numpy(values[index]) for name, values in train.labels.items()},
     )
+
+
+def _times_of_drawn(drawn: Drawn, own: IntArray, every: IntArray) -> IntArray:
+    """``(drawn,)`` moment at which each drawn item is looked at: its query's, of ``own``; otherwise one of ``every``, in turn."""
+    nobody = drawn.owner < 0
+    times = own[np.where(nobody, 0, drawn.owner)]
+    times[nobody] = every[np.arange(int(nobody.sum())) % len(every)]
+    return times
 
 
 def _origins(size: int, column: IntArray, drawn: Drawn, in_batch: bool) -> IntArray:
@@ -84,32 +98,35 @@ def _origins(size: int, column: IntArray, drawn: Drawn, in_batch: bool) -> IntAr
     return origins
 
 
-def _own(drawn: Drawn, positive: IntArray, column: IntArray, shared: FloatArray) -> OwnNegatives:
-    """The pairs of a query and a candidate that was drawn for it, each once: the likelier of two draws, and a teacher's score if any.
-
-    A candidate that was drawn for a query may as well have come to it from all queries, so its probability is that of either way. How it
-    came this time plays no part.
+def _own(drawn: Drawn, positive: IntArray, column: IntArray, size: int) -> OwnNegatives:
+    """The pairs of a query and a candidate that was drawn for it, each once, with a teacher's score if any.
 
     Args:
         drawn: negatives that were drawn.
         positive: ``(batch,)`` candidate that is each query's positive.
         column: ``(drawn,)`` candidate of each draw.
-        shared: ``(items,)`` log probability that each candidate is one that all queries share.
+        size: number of candidates.
     """
-    size = len(shared)
     place = np.flatnonzero(drawn.owner >= 0)
     place = place[column[place] != positive[drawn.owner[place]]]
     pairs, inverse = np.unique(drawn.owner[place] * size + column[place], return_inverse=True)
-    log_q, teacher = np.full(len(pairs), -np.inf, np.float32), np.full(len(pairs), np.nan, np.float32)
-    np.fmax.at(log_q, inverse, drawn.log_q[place])
+    teacher = np.full(len(pairs), np.nan, np.float32)
     np.fmax.at(teacher, inverse, drawn.teacher[place])
-    either = _log_either(log_q, shared[pairs % size])
-    return OwnNegatives(*(torch.from_numpy(each) for each in (pairs // size, pairs % size, either, teacher)))
+    return OwnNegatives(*(torch.from_numpy(each) for each in (pairs // size, pairs % size, teacher)))
 
 
-def _log_either(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Log probability of one or the other of two independent events, from theirs: ``p + (1 - p) q``."""
+def log_either(presence: FloatArray, drawn: FloatArray, shared: bool) -> FloatArray:
+    """``(items,)`` log probability of each candidate to be one, in either of two independent ways: ``p + (1 - p) q``.
+
+    Args:
+        presence: log probability that it is a candidate which all queries share.
+        drawn: log probability that it is drawn for one query; the others share it then.
+        shared: whether there are candidates of the first kind; without them ``presence`` stands in for what is never drawn, a positive.
+    """
+    reachable = drawn > -np.inf
+    if not shared:
+        return np.where(reachable, drawn, presence)
     with np.errstate(divide="ignore"):
-        neither = np.log(-np.expm1(np.minimum(one, 0)))
-    either: FloatArray = np.logaddexp(one, neither + other).astype(np.float32)
-    return either
+        neither = np.log(-np.expm1(np.minimum(drawn, 0)))
+    either: FloatArray = np.logaddexp(drawn, neither + presence).astype(np.float32)
+    return np.where(reachable, either, presence)

@@ -53,6 +53,7 @@ class ItemSide:
         mask[row, self.knowing[start[row] + within]] = True
         return mask.scatter_(1, self.positive[rows, None], False)
 
-    def offset(self, rows: slice) -> Tensor:
-        """``(rows, batch)`` zeros: each query is there once for each of its examples."""
-        return torch.zeros(1, 1, device=self.positive.device).expand(rows.stop - rows.start, len(self.positive))
+    def offset(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """Zeros: each query is there once for each of its examples."""
+        zeros = torch.zeros(len(self.positive), device=self.positive.device)
+        return zeros, zeros[rows]

@@ -68,6 +68,7 @@ class KLDistill:
 
 
 def _log_shares(rated: Rated, negatives: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
-    """Log softmax over each query's candidates: of its negatives ``(pairs,)`` and of its positive ``(batch,)``."""
+    """Log softmax over each query's candidates: of its negatives ``(pairs,)`` and of its positive ``(batch,)``, 0 where none is rated."""
+    positive = positive.masked_fill(~rated.rows, 0.0)
     normaliser = rated.normaliser(negatives, positive)
     return negatives - normaliser[rated.query], positive - normaliser

@@ -51,10 +51,10 @@ class CrossEntropy:
         logits, positive, effective = tile.logits, tile.positive, None
         if self.corrected != "none":
             effective = effective_number(logits)
-            offset = self.targets.offset(tile.rows).to(logits)
-            logits.sub_(offset)
+            negatives, positives = self.targets.offset(tile.rows)
+            logits.sub_(negatives.to(logits))
             if self.corrected == "all":
-                positive = positive - offset.gather(1, tile.column).squeeze(1)
+                positive = positive - positives.to(positive)
         share, normaliser = softmax(logits)
         if effective is None:
             effective = effective_of(logits, share, normaliser)

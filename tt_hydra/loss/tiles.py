@@ -37,8 +37,8 @@ class Candidates(Protocol):
     def excluded(self, rows: slice) -> Tensor:
         """``(rows, items)`` bool, true where a candidate is no negative of the query; false at the positive."""
 
-    def offset(self, rows: slice) -> Tensor:
-        """``(rows, items)`` float32 log sampling probabilities."""
+    def offset(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """Log sampling probabilities ``(items,)`` of the negatives of some rows, and ``(rows,)`` of their positives."""
 
 
 @dataclass(frozen=True, slots=True)

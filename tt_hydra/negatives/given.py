@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, Ragged, TrainingView
+from tt_hydra.contracts import Chances, Drawn, DrawRequest, FloatArray, IntArray, Origin, Ragged, TrainingView
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
 from tt_hydra.negatives.choice import without_replacement
@@ -61,6 +61,7 @@ class FittedGiven:
             raise ConfigError(MISSING)
         owner, place = _distinct(request.given)
         named = np.bincount(owner, minlength=len(request.given))
+        chances = Chances.of(request.given.values[place].astype(np.int64), np.minimum(1.0, self.per_query / named[owner]))
         owner, number = without_replacement(named, np.full(len(named), self.per_query), generator)
         place = place[(np.cumsum(named) - named)[owner] + number]
         nan = np.full(len(place), np.nan, np.float32)
@@ -68,12 +69,12 @@ class FittedGiven:
             rows=request.given.values[place].astype(np.int64),
             origin=np.full(len(place), int(Origin.GIVEN)),
             owner=owner,
-            log_q=np.log(np.minimum(1.0, self.per_query / named[owner])).astype(np.float32),
             teacher=nan if request.given_teacher is None else request.given_teacher[place],
+            chances=chances,
         )
 
     def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
-        """Log probability that a row is one of the batch's positives: how often another query's negatives name it is not known."""
+        """Log probability that a row is one of the batch's positives."""
         return log_presence(self.log_probability[rows], batch)
 
 

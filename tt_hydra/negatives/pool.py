@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tt_hydra.contracts import BoolArray, Drawn, DrawRequest, FloatArray, Hardness, IntArray, Origin, Ragged
+from tt_hydra.contracts import BoolArray, Chances, Drawn, DrawRequest, FloatArray, Hardness, IntArray, Origin, Ragged
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
 from tt_hydra.negatives.choice import without_replacement
@@ -140,6 +140,7 @@ def draw_own(
     owner, place = owner[free], place[free]
     width = np.bincount(owner, minlength=len(questions))
     wanted = min(max(hardness.share, 0.0), 1.0) * rule.per_query
+    chances = Chances.of(pool.candidates.values[place].astype(np.int64), _chance(wanted, width)[owner])
     count = int(wanted) + (generator.random(len(questions)) < wanted % 1)
     owner, number = without_replacement(width, count, generator)
     place = place[(np.cumsum(width) - width)[owner] + number]
@@ -147,8 +148,8 @@ def draw_own(
         rows=pool.candidates.values[place].astype(np.int64),
         origin=np.full(len(place), int(origin)),
         owner=owner,
-        log_q=_log_chance(wanted, width)[owner],
         teacher=np.full(len(place), np.nan, np.float32),
+        chances=chances,
     )
 
 
@@ -169,12 +170,12 @@ def allowed(scores: FloatArray, positive: FloatArray, rule: PoolRule, hardness: 
     return (scores <= limit) | np.isnan(limit)
 
 
-def _log_chance(wanted: float, width: IntArray) -> FloatArray:
-    """Log probability that one of ``width`` candidates is drawn, where ``wanted`` is rounded up or down so that its mean is kept."""
+def _chance(wanted: float, width: IntArray) -> FloatArray:
+    """Probability that one of ``width`` candidates is drawn, where ``wanted`` is rounded up or down so that its mean is kept."""
     low, part = int(wanted), wanted % 1
     mean = (1 - part) * np.minimum(low, width) + part * np.minimum(low + 1, width)
-    with np.errstate(divide="ignore"):
-        return np.log(mean / np.maximum(width, 1)).astype(np.float32)
+    chance: FloatArray = (mean / np.maximum(width, 1)).astype(np.float32)
+    return chance
 
 
 def _within(widths: IntArray) -> IntArray:

@@ -25,6 +25,7 @@ from tt_hydra.contracts import (
     Targets,
     TrainingView,
 )
+from tt_hydra.data.batches import log_either
 from tt_hydra.loss.matryoshka import Matryoshka
 from tt_hydra.loss.multi_task import MultiTask
 from tt_hydra.loss.sampled_softmax import SampledSoftmax
@@ -167,10 +168,11 @@ def _steps(world: World, sampler: FittedSampler, correction: Correction, seed: i
         drawn = sampler.draw(DrawRequest(examples=queries, positives=positives), generator)
         remembered = np.concatenate([np.empty(0, np.int64), *kept])
         rows, column = np.unique(np.concatenate([positives, drawn.rows, remembered]), return_inverse=True)
-        shared = np.full(BATCH, int(Origin.IN_BATCH if sampler.in_batch else 0))
+        positive = np.full(BATCH, int(Origin.IN_BATCH if sampler.in_batch else 0))
         origin = np.zeros(len(rows), np.int64)
-        np.bitwise_or.at(origin, column, np.concatenate([shared, drawn.origin, np.full(len(remembered), int(Origin.QUEUE))]))
-        log_q = correction * sampler.log_presence(rows, BATCH * (1 + len(kept)))
+        np.bitwise_or.at(origin, column, np.concatenate([positive, drawn.origin, np.full(len(remembered), int(Origin.QUEUE))]))
+        shared = sampler.in_batch or bool((drawn.owner < 0).any())
+        log_q = correction * log_either(sampler.log_presence(rows, BATCH * (1 + len(kept))), drawn.chances.log_q_of(rows), shared)
         targets = Targets.plain(
             torch.from_numpy(column[:BATCH]), len(rows), origin=torch.from_numpy(origin), log_q=torch.from_numpy(log_q).float()
         )

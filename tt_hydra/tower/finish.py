@@ -14,11 +14,11 @@ TINY = 1e-12
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors of length 1 in float32; a zero vector stays zero and passes no gradient."""
+    """Vectors of length 1 in float32; a zero vector stays zero and passes no gradient, one with NaN stays NaN."""
     vectors = vectors.float()
     norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    real = norms > TINY
-    return torch.where(real, vectors / torch.where(real, norms, 1.0), 0.0)
+    zero = norms <= TINY
+    return torch.where(zero, 0.0, vectors / torch.where(zero, 1.0, norms))
 
 
 @dataclass(frozen=True, slots=True)

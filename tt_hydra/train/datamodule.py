@@ -99,15 +99,16 @@ class EpochBatches:
         """Draws the negatives of a step; the rest of its batch is left to be made."""
         train, number = self.dataset.train, self.epoch * len(self) + step
         request = DrawRequest(
-            examples=index,
-            positives=train.item_rows[index],
-            given=None if train.negatives is None else train.negatives.take(index),
-            given_teacher=self._given_teacher(index),
+            examples=whole,
+            positives=train.item_rows[whole],
+            given=None if train.negatives is None else train.negatives.take(whole),
+            given_teacher=self._given_teacher(whole),
             hardness=self.hardness(number),
             step=number,
         )
         drawn = self.sampler.draw(request, np.random.default_rng((self.seed, self.epoch, step)))
-        return partial(self._assemble, step, index, whole, drawn)
+        first = sum(map(len, np.array_split(whole, self.world_size)[: self.rank]))
+        return partial(self._assemble, step, index, whole, drawn.part(first, first + len(index)))
 
     def _given_teacher(self, index: IntArray) -> FloatArray | None:
         train = self.dataset.train
@@ -122,7 +123,7 @@ class EpochBatches:
         positives = len(whole) + min(self.sampler.memory, self._earlier_positives(step))
         log_presence = partial(self.sampler.log_presence, batch=positives)
         drawn = drawn if self.teaching is None else self.teaching.of_drawn(drawn, index)
-        batch = batches.assemble(self.dataset, index, drawn, self.sampler.in_batch, log_presence)
+        batch = batches.assemble(self.dataset, index, drawn, self.sampler.in_batch, log_presence, whole)
         if self.teaching is not None:
             batch = replace(batch, teacher=torch.from_numpy(self.teaching.of_examples(index)))
         return batch if self.guide is None else replace(batch, guide=self.guide.of(index, batch.item_rows.numpy()))

@@ -49,7 +49,6 @@ def gather(queries: Tensor, items: Tensor, batch: Batch) -> tuple[Tensor, Tensor
         own=OwnNegatives(
             _ragged(batch.own.query + query, own),
             place[_ragged(batch.own.column + column, own)],
-            _ragged(batch.own.log_q, own),
             _ragged(batch.own.teacher, own),
         ),
         weight=_ragged(batch.weight, rows),

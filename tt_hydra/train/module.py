@@ -120,7 +120,7 @@ class RetrievalModule(pl.LightningModule):
         hardness = self._ordered.pop(self.global_step, None) or self.hardness(self.global_step)
         queries, items = self._embed(batch)
         self.clock.passed("forward")
-        temperature = self.temperature(self.progress) * hardness.temperature
+        temperature = (self.temperature(self.progress) * hardness.temperature).to(queries.device)
         if world_size() > 1:
             queries, items, batch = gather(queries, items, batch)
             temperature = share_gradient(temperature)

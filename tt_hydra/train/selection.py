@@ -112,7 +112,7 @@ class Selection(pl.Callback):
         assert isinstance(pl_module, RetrievalModule)
         seconds = time.perf_counter() - self._started
         means = pl_module.take_epoch_means()
-        _require_finite(means["loss"], trainer.current_epoch)
+        _require_finite(means["loss"], pl_module, trainer.current_epoch)
         figures = {} if self._validate is None else trainer.strategy.broadcast(self._validate(pl_module.towers))
         point = {"epoch": float(trainer.current_epoch), "step": float(trainer.global_step), "seconds": seconds}
         self.curves.append({**point, **means, **figures})
@@ -160,10 +160,14 @@ def save_weights(towers: TwoTower, path: Path) -> None:
     unfinished.replace(path)
 
 
-def _require_finite(loss: float, epoch: int) -> None:
+def _require_finite(loss: float, module: RetrievalModule, epoch: int) -> None:
+    fix = "lower optimizer.lr, raise temperature.start, or set train.gradient_clip or train.precision=32"
     if not math.isfinite(loss):
-        fix = "lower optimizer.lr, raise temperature.start, or set train.gradient_clip or train.precision=32"
         raise ConfigError(f"the training diverged: the mean loss of epoch {epoch} is {loss}; {fix}")
+    wrong = [name for name, weight in module.named_parameters() if weight.numel() and not torch.stack(weight.aminmax()).isfinite().all()]
+    if wrong:
+        what = f"{len(wrong)} weight(s) hold NaN or infinity after epoch {epoch}, first {wrong[0]}"
+        raise ConfigError(f"the training diverged: {what}; {fix}")
 
 
 def _line(point: CurvePoint, monitor: str) -> str:

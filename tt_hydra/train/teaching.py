@@ -143,7 +143,7 @@ def _rate_given(made: Teaching, dataset: Dataset, training: TrainingView) -> Non
     unknown = np.full(len(rows), np.nan, np.float32)
     scores = unknown if dataset.train.negatives_teacher is None else dataset.train.negatives_teacher
     nothing: npt.NDArray[np.int64] = np.zeros(len(rows), np.int64)
-    made.of_drawn(Drawn(rows=rows, origin=nothing, owner=owner, log_q=unknown, teacher=np.asarray(scores)), np.arange(len(negatives)))
+    made.of_drawn(Drawn(rows=rows, origin=nothing, owner=owner, teacher=np.asarray(scores)), np.arange(len(negatives)))
 
 
 def _key(fingerprint: str, *texts: Sequence[str]) -> str:
