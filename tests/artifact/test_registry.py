@@ -13,8 +13,9 @@ import pytest
 from bundle_parts import make_parts
 
 from tt_hydra.artifact.bundle import Bundle
-from tt_hydra.artifact.manifest import Manifest
-from tt_hydra.artifact.registry import Registry
+from tt_hydra.artifact.changes import Change
+from tt_hydra.artifact.manifest import MANIFEST, Manifest
+from tt_hydra.artifact.registry import WRITES_THROUGH, Registry
 from tt_hydra.artifact.resolve import resolve_bundle
 from tt_hydra.artifact.write import write_bundle
 from tt_hydra.errors import BundleError
@@ -90,6 +91,75 @@ def test_retention_spares_current_and_previous(tmp_path: Path, bundles: list[Bun
     assert list(registry.retain(1)) == [2]
     assert [version.number for version in registry.versions()] == [1, 3]
     assert registry.publish(bundles[1], activate=False).number == 4
+
+
+def through(bundle: Bundle, folder: Path, change: int) -> Bundle:
+    """A copy of a bundle that contains the changes up to a number."""
+    shutil.copytree(bundle.folder, folder)
+    (folder / MANIFEST).unlink()
+    replace(bundle.manifest, conditions={**bundle.manifest.conditions, WRITES_THROUGH: change}).save(folder)
+    return Bundle.load(folder)
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, bundles: list[Bundle]) -> Registry:
+    """Of three versions the second, which is neither current nor previous and contains no change, has a damaged manifest."""
+    registry = Registry(tmp_path / "registry")
+    registry.log.append([Change(deleted=["i1"]), Change(deleted=["i2"])])
+    for number, bundle in enumerate(bundles, start=1):
+        registry.publish(bundle if number == 2 else through(bundle, tmp_path / str(number), 2))
+    registry.activate(1)
+    damage(registry, 2)
+    return registry
+
+
+def damage(registry: Registry, number: int) -> None:
+    manifest = registry.folder / "versions" / str(number) / MANIFEST
+    manifest.unlink()  # a link: the bundle that it came from stays whole
+    manifest.write_text("{}")
+
+
+def test_a_damaged_version_that_is_not_served_is_named_and_left_out(damaged: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    assert (damaged.running("").number, damaged.version(3).number, damaged.log.last) == (1, 3, 2)
+    assert [version.number for version in damaged.versions()] == [1, 3]
+    assert damaged.rollback().number == 3
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert told.startswith("version 2 is left out: ")
+    assert str(damaged.folder / "versions" / "2" / MANIFEST) in told
+    with pytest.raises(BundleError, match=r"versions/2/manifest\.json is damaged"):
+        damaged.version(2)
+    with pytest.raises(BundleError, match=r"has no version 4; it has 1, 3"):
+        damaged.version(4)
+
+
+@pytest.mark.parametrize("served", [1, 3])
+def test_a_damaged_version_that_is_served_leaves_the_way_back_open(damaged: Registry, served: int) -> None:
+    other = 4 - served
+    damaged.activate(served)
+    damage(damaged, served)
+    with pytest.raises(BundleError, match=rf"versions/{served}/manifest\.json is damaged"):
+        damaged.running("")
+    assert damaged.rollback().number == other
+    assert (damaged.running("").number, damaged.previous) == (other, served)
+
+
+def test_the_number_of_a_damaged_version_is_not_given_again(damaged: Registry, bundles: list[Bundle]) -> None:
+    assert damaged.publish(bundles[1], activate=False).number == 4
+    (damaged.folder / "versions" / "4" / MANIFEST).unlink()
+    assert damaged.publish(bundles[2], activate=False).number == 5
+    assert [version.number for version in damaged.versions()] == [1, 3, 5]
+
+
+def test_retention_leaves_a_damaged_version_and_the_changes_that_it_lacks(damaged: Registry, bundles: list[Bundle], tmp_path: Path) -> None:
+    damaged.publish(through(bundles[1], tmp_path / "fourth", 2))
+    assert (damaged.current, damaged.previous) == (4, 1)
+    assert list(damaged.retain(1)) == [3]
+    assert sorted(path.name for path in (damaged.folder / "versions").iterdir()) == ["1", "2", "4"]
+    assert [change.seq for change in damaged.log.read(0)] == [1, 2], "its folder may come back from a backup"
+    shutil.rmtree(damaged.folder / "versions" / "2")
+    damaged.retain(1)
+    with pytest.raises(BundleError, match="change 1 was pruned"):
+        damaged.log.read(0)
 
 
 def test_readers_find_a_version_whatever_moves_while_they_follow_the_links(

@@ -141,7 +141,7 @@ def test_what_was_written_is_told_where_the_catalogue_is_not_built_anew(tmp_path
     with pytest.raises(IndexSpecError, match=told):
         updated(tmp_path, **given, compaction=Compaction(least_rows=1))
     assert (ChangeLog(registry.changes).last, registry.current) == (2, 1)
-    with pytest.raises(IndexSpecError, match="^index"):
+    with pytest.raises(IndexSpecError, match=r"^index"):
         updated(tmp_path, compact=True)
     with pytest.raises(ConfigError, match=r"2 items are written and 0 deleted, change 3 of .* not built anew: .*has the model"):
         updated(tmp_path, items=given["items"], delete=None, model=str(tmp_path / "bundle"))

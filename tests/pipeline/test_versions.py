@@ -109,3 +109,21 @@ def test_a_version_that_cannot_take_what_was_written_is_not_made_current(
     registry.log.append([Change(deleted=["new"])])
     assert cli.status(["versions", command, where]) == 0
     assert registry.current == 1
+
+
+def test_a_damaged_version_that_is_not_served_is_told_and_stops_nothing(
+    tmp_path: Path, parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where, registry = f"outputs={tmp_path / 'outputs'}", Registry(tmp_path / "outputs" / REGISTRY)
+    for number in range(3):
+        registry.publish(write_bundle(tmp_path / str(number), replace(parts, measured={"x": float(number)})))
+    manifest = registry.folder / "versions" / "1" / "manifest.json"
+    manifest.unlink()
+    assert cli.status(["versions", where]) == 0
+    told = capsys.readouterr()
+    assert f"version 1 is left out: {manifest.parent} is no bundle" in told.err
+    assert "2 versions in" in told.out
+    (tmp_path / "ids.txt").write_text("i1\n")
+    for words in (["versions", "rollback=true"], ["update", f"delete={tmp_path / 'ids.txt'}"]):
+        assert cli.status([*words, where]) == 0
+    assert (registry.current, registry.log.last) == (2, 1)

@@ -8,6 +8,7 @@ Layout: ``versions/<n>/``, each a bundle; ``active``, a link to ``pointers/<name
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -15,13 +16,14 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tt_hydra.artifact.bundle import Bundle
 from tt_hydra.artifact.changes import CHANGES, ChangeLog
 from tt_hydra.artifact.files import REMOVED, link_or_copy, publish, remove_tree, sizes, sync
 from tt_hydra.artifact.lock import FileLock
-from tt_hydra.artifact.manifest import MANIFEST, Manifest
+from tt_hydra.artifact.manifest import Manifest
 from tt_hydra.errors import BundleError, OvertakenError
 
 REGISTRY = "registry"
@@ -39,6 +41,8 @@ PATIENCE_SECONDS = 30.0
 """How long another process that writes to the registry is waited for."""
 _PARTIAL = ".partial"
 _POLL_SECONDS = 0.05
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +77,9 @@ class Registry:
         return cls(outputs.absolute() / REGISTRY)
 
     def versions(self) -> list[Version]:
-        """All versions, oldest first.
-
-        Raises:
-            BundleError: a manifest is damaged.
-        """
-        found = (path for path in (self.folder / VERSIONS).glob("*") if path.name.isdigit() and (path / MANIFEST).is_file())
-        known = map(_opened, sorted(found, key=lambda path: int(path.name)))
-        return [version for version in known if version is not None]
+        """All versions whose manifests are whole, oldest first; of the others the log tells."""
+        found = map(_opened_if_whole, self._folders())
+        return [version for version in found if version is not None]
 
     @property
     def current(self) -> int | None:
@@ -106,13 +105,14 @@ class Registry:
         """One version.
 
         Raises:
-            BundleError: there is no such version.
+            BundleError: there is no such version, or its manifest is damaged.
         """
-        known = {version.number: version for version in self.versions()}
-        if number not in known:
-            held = ", ".join(map(str, known)) or "none"
+        folder = next((each for each in self._folders() if int(each.name) == number), None)
+        version = None if folder is None else _opened(folder)
+        if version is None:
+            held = ", ".join(str(each.number) for each in self.versions()) or "none"
             raise BundleError(f"{self.folder} has no version {number}; it has {held}")
-        return known[number]
+        return version
 
     def running(self, otherwise: str) -> Version:
         """The version that is served.
@@ -121,7 +121,7 @@ class Registry:
             otherwise: what to do where there is none.
 
         Raises:
-            BundleError: there is none.
+            BundleError: there is none, or its manifest is damaged.
         """
         number = self.current
         if number is None:
@@ -146,10 +146,9 @@ class Registry:
                     f"version {self.current} became current in {self.folder} while {bundle.folder} was made to take the place of version "
                     f"{instead_of}: version {self.current} stays. Run the command again, so that it starts from there"
                 )
-            known = self.versions()
-            version = next((each for each in known if each.manifest == bundle.manifest), None)
+            version = next((each for each in self.versions() if each.manifest == bundle.manifest), None)
             if version is None:
-                number = max((each.number for each in known), default=0) + 1
+                number = max((int(each.name) for each in self._folders()), default=0) + 1
                 version = Version(number, self._copy(bundle, number), bundle.manifest)
             if activate:
                 self._point(version.number)
@@ -178,9 +177,10 @@ class Registry:
         return self.activate(self.previous)
 
     def retain(self, keep: int) -> Sequence[int]:
-        """Removes all but the ``keep`` newest versions; the current and the previous one always stay.
+        """Removes all but the ``keep`` newest versions; the current and the previous one always stay, and damaged ones.
 
-        Changes of the catalogue that all versions which are left contain go too: nobody will apply them again.
+        Changes of the catalogue that all versions which are left contain go too: nobody will apply them again. While one of them is
+        damaged none goes: it may come back whole from a backup.
 
         Returns:
             Numbers of the versions that were removed.
@@ -190,10 +190,16 @@ class Registry:
             old = [version for version in self.versions()[: -keep or None] if version.number not in (self.current, self.previous)]
             for version in old:
                 remove_tree(version.folder)
-            through = min((version.writes_through for version in self.versions()), default=0)
-            if through:
+            left = self.versions()
+            through = min((version.writes_through for version in left), default=0)
+            if through and len(left) == len(self._folders()):
                 self.log.prune(through)
         return [version.number for version in old]
+
+    def _folders(self) -> list[Path]:
+        """Those of all versions, damaged ones included, oldest first."""
+        found = (path for path in (self.folder / VERSIONS).glob("*") if path.name.isdigit() and path.is_dir())
+        return sorted(found, key=lambda path: int(path.name))
 
     def _clean(self) -> None:
         """Removes what an interrupted writer left."""
@@ -258,6 +264,20 @@ class Registry:
             yield
         finally:
             lock.release()
+
+
+def _opened_if_whole(folder: Path) -> Version | None:
+    try:
+        return _opened(folder)
+    except (BundleError, OSError) as error:
+        _tell_damaged(folder, str(error))
+        return None
+
+
+@cache
+def _tell_damaged(folder: Path, reason: str) -> None:
+    """Once in a process: versions are listed many times."""
+    logger.warning("version %s is left out: %s. Or remove the folder, if that version is not needed any more", folder.name, reason)
 
 
 def _opened(folder: Path) -> Version | None:
