@@ -228,7 +228,7 @@ class _Session:
         self._launch(words, best.number, BEST)
 
     def _publish(self) -> None:
-        """Makes the winner's bundle the current version unless the gate refuses it, which ends no study."""
+        """Makes the winner's bundle the current version unless the gate refuses it, or had nothing to compare; neither ends the study."""
         from tt_hydra.artifact.bundle import Bundle  # noqa: PLC0415
         from tt_hydra.artifact.registry import Registry  # noqa: PLC0415
         from tt_hydra.pipeline.publish import Gate, ensure  # noqa: PLC0415
@@ -236,9 +236,12 @@ class _Session:
         registry = Registry.under(self._outputs)
         folder = self._folder / BEST / "bundle"
         try:
-            version = ensure(registry, Bundle.load(folder), Gate(), allow=self._allowed)
+            version = ensure(registry, Bundle.load(folder), Gate(), allow=self._allowed, compared=True)
         except GateError as refusal:
-            logger.warning("%s. These are keys of: %s", refusal, self._publishing(folder))
+            logger.warning("%s. By hand: %s", refusal, self._publishing(folder))
+            return
+        except TTHydraError as error:
+            logger.warning("the winner is not published: %s", error)
             return
         logger.info("bundle=current is now version %d of %s", version.number, registry.folder)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,3 +32,20 @@ def line(monkeypatch):
         return cli.status(arguments)
 
     return line
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """What the pipeline was called with; its figures are best at a temperature of .1."""
+    seen = []
+
+    def run(settings, command="", changed=None, watch=None):
+        seen.append(SimpleNamespace(settings=settings, watch=watch, folder=settings.runtime.run_dir))
+        figures = {"valid/index/recall@10": 1 - abs(settings.temperature.start - 0.1), "index/bytes_per_item": 100.0, "search/p99_ms": 0.5}
+        figures |= {"stage/train/seconds": 3.0, "stage/train/reused": 0.0, "stage/index/seconds": 1.0, "stage/index/reused": 1.0}
+        figures |= {"test/index/recall@10": 0.5} if "test" in settings.evaluate.parts else {}
+        (settings.runtime.run_dir / "metrics.json").write_text("{}")
+        return SimpleNamespace(run_dir=settings.runtime.run_dir, metrics=figures, stages={}, curve=[0.1, 0.2])
+
+    monkeypatch.setattr("tt_hydra.pipeline.run.run", run)
+    return seen

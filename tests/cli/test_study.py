@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import optuna
 import pytest
 from toy_table import write_table
 
 import tt_hydra.pipeline.run
-from tt_hydra.artifact.registry import Registry
-from tt_hydra.artifact.write import write_bundle
 from tt_hydra.config.compose import compose, make_loader
-from tt_hydra.contracts import Watch
 from tt_hydra.errors import DataError
-from tt_hydra.index.build import build_index
-from tt_hydra.index.flat import Flat
-from tt_hydra.quantization.binary import Binary
 from tt_hydra.sweep.storage import open_storage
 
 SEARCHED = ("--multirun", "temperature.start=tag(log,interval(0.02,1))", "sweep.sampler=random", "sweep.name=mine")
 
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
-
-
-@pytest.fixture
-def runs(monkeypatch):
-    """What the pipeline was called with; its figures are best at a temperature of .1."""
-    seen = []
-
-    def run(settings, command="", changed=None, watch: Watch | None = None):
-        seen.append(SimpleNamespace(settings=settings, watch=watch, folder=settings.runtime.run_dir))
-        figures = {"valid/index/recall@10": 1 - abs(settings.temperature.start - 0.1), "index/bytes_per_item": 100.0, "search/p99_ms": 0.5}
-        figures |= {"stage/train/seconds": 3.0, "stage/train/reused": 0.0, "stage/index/seconds": 1.0, "stage/index/reused": 1.0}
-        figures |= {"test/index/recall@10": 0.5} if "test" in settings.evaluate.parts else {}
-        (settings.runtime.run_dir / "metrics.json").write_text("{}")
-        return SimpleNamespace(run_dir=settings.runtime.run_dir, metrics=figures, stages={}, curve=[0.1, 0.2])
-
-    monkeypatch.setattr(tt_hydra.pipeline.run, "run", run)
-    return seen
 
 
 def study_of(folder: Path, name: str = "mine") -> optuna.Study:
@@ -116,35 +89,6 @@ def test_options_of_ones_own_may_lie_in_a_search_path(line, runs, capsys, tmp_pa
     folder = tmp_path / "outputs" / "sweep" / "mine"
     assert f"python -m tt_hydra {place} index=wide " in capsys.readouterr().out.replace("'", "")
     assert f"--config-dir={folder} {place} experiment=best" in (folder / "best.yaml").read_text().replace("'", "")
-
-
-def test_the_winner_passes_the_gate_or_is_not_published(line, runs, parts, monkeypatch, capsys, tmp_path):
-    """The winner's index finds less than that of the current version; whoever wants it all the same is told how."""
-    (tmp_path / "index").mkdir()
-    build_index(Flat(), Binary(refine=0), np.load(parts.item_vectors), "cosine").save(tmp_path / "index")
-    weak = write_bundle(tmp_path / "weak", replace(parts, index=tmp_path / "index")).folder
-    registry = Registry(tmp_path / "outputs" / "registry")
-    registry.publish(write_bundle(tmp_path / "current", parts))
-    whole = tt_hydra.pipeline.run.run
-
-    def run(settings, command="", changed=None, watch=None):
-        if settings.runtime.bundle:
-            shutil.copytree(weak, settings.runtime.run_dir / "bundle")
-        return whole(settings, command, changed, watch)
-
-    monkeypatch.setattr(tt_hydra.pipeline.run, "run", run)
-    monkeypatch.setattr("tt_hydra.pipeline.contest.CALLS", 5)
-    study = [*SEARCHED, "hydra.sweeper.n_trials=1", "sweep.publish=true"]
-    assert line(*study) == 0
-    told = capsys.readouterr()
-    assert registry.current == 1
-    assert "is not published: its " in told.err + told.out
-    assert str(tmp_path / "outputs" / "sweep" / "mine" / "best.yaml") in told.out
-    command = next(text for text in (told.err + told.out).splitlines() if "force=true" in text).partition("keys of: ")[2]
-    assert line(*shlex.split(command)[3:], "force=true") == 0
-    assert registry.current == 2
-    assert line(*study) == 0, "what is current already is not held against itself"
-    assert [version.number for version in registry.versions()] == [1, 2]
 
 
 def test_the_same_command_goes_on_and_ends_at_once_where_all_is_done(line, runs, tmp_path):

@@ -19,7 +19,7 @@ from tt_hydra.index.build import build_index
 from tt_hydra.index.flat import Flat
 from tt_hydra.pipeline.compact import compact
 from tt_hydra.pipeline.contest import Contest, Contestant
-from tt_hydra.pipeline.publish import Gate, Verdict, judge, publish
+from tt_hydra.pipeline.publish import Gate, Verdict, ensure, judge, publish
 from tt_hydra.quantization.binary import Binary
 
 WIDE = Gate(quality=1.0, recall=1.0, latency=1e6)
@@ -147,6 +147,19 @@ def test_without_questions_it_is_published_and_said(
     with caplog.at_level(logging.INFO):
         assert publish(registry, older, Gate(quality=0.0)).number == 2
     assert "keeps no validation queries, so it is not compared with version 1" in caplog.text
+
+
+def test_whoever_asks_for_a_comparison_is_not_published_without_one(
+    registry: Registry, bundle: Bundle, other: Bundle, parts: Parts, tmp_path: Path
+) -> None:
+    blind = write_bundle(tmp_path / "blind", replace(parts, reference=None, measured={"x": 1.0}))
+    with pytest.raises(GateError, match=r"blind is not published: .* keeps no validation queries.* Version 1, .*stays current.*force=true"):
+        ensure(registry, blind, Gate(), compared=True)
+    assert [version.number for version in registry.versions()] == [1]
+    assert ensure(registry, bundle, Gate(), compared=True).number == 1, "it is current"
+    assert ensure(registry, other, WIDE, compared=True).number == 2, "it was compared"
+    assert ensure(registry, blind, Gate(), compared=True, force=True).number == 3
+    assert ensure(Registry(tmp_path / "empty"), blind, Gate(), compared=True).number == 1, "there is nothing whose place it takes"
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["instead of another", "as the first"])

@@ -83,6 +83,11 @@ class Verdict:
         return [figure for figure in self.figures if not figure.passes]
 
     @property
+    def blind(self) -> bool:
+        """Whether the candidate would take a version's place without a comparison."""
+        return self.against is not None and not self.figures
+
+    @property
     def lines(self) -> list[str]:
         """All of it, in words."""
         told = [
@@ -101,6 +106,7 @@ def publish(
     against: int | None = None,
     force: bool = False,
     allow: Sequence[str] = (),
+    compared: bool = False,
 ) -> Version:
     """Makes a bundle the current version, if it passes the gate.
 
@@ -114,6 +120,7 @@ def publish(
         against: the version that it is held against; None for the current one.
         force: let everything through; the figures are told all the same.
         allow: module prefixes of components of one's own that the bundles may use.
+        compared: refuse it too where a version is current and nothing of the two could be compared.
 
     Raises:
         GateError: it is worse than allowed, or lacks changes of the catalogue that the log no longer holds; nothing was published.
@@ -124,7 +131,7 @@ def publish(
         verdict = judge(registry, bundle, gate, against=against, allow=allow)
         for line in verdict.lines:
             logger.info("%s", line)
-        if verdict.failed and not force:
+        if (verdict.failed or (compared and verdict.blind)) and not force:
             raise GateError(_refusal(bundle, verdict, gate))
         try:
             return registry.publish(bundle, instead_of=verdict.against if instead_of is None and against is None else instead_of)
@@ -134,7 +141,9 @@ def publish(
             logger.info("version %s became current meanwhile: the gate asks once more", registry.current)
 
 
-def ensure(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = False, allow: Sequence[str] = ()) -> Version:
+def ensure(
+    registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = False, allow: Sequence[str] = (), compared: bool = False
+) -> Version:
     """The current version, if it is this bundle or was made from it by compaction or an upgrade; otherwise the bundle is published.
 
     Args:
@@ -143,6 +152,7 @@ def ensure(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = Fals
         gate: what is allowed.
         force: let everything through.
         allow: module prefixes of components of one's own.
+        compared: as in `publish`.
 
     Raises:
         GateError: as `publish`.
@@ -152,7 +162,7 @@ def ensure(registry: Registry, bundle: Bundle, gate: Gate, *, force: bool = Fals
         version = registry.version(registry.current)
         if bundle.manifest == version.manifest or bundle.manifest.fingerprint in version.manifest.conditions.get(MADE_FROM, ()):
             return version
-    return publish(registry, bundle, gate, force=force, allow=allow)
+    return publish(registry, bundle, gate, force=force, allow=allow, compared=compared)
 
 
 def judge(registry: Registry, bundle: Bundle, gate: Gate, *, against: int | None = None, allow: Sequence[str] = ()) -> Verdict:
@@ -233,6 +243,11 @@ def _lower(name: str, key: str, values: Sequence[float], margin: float) -> Figur
 
 
 def _refusal(bundle: Bundle, verdict: Verdict, gate: Gate) -> str:
+    if verdict.blind:
+        return (
+            f"{bundle.folder} is not published: {'; '.join(verdict.notes)}. Version {verdict.against}, which may be of another model, "
+            "stays current. Publish it all the same with force=true"
+        )
     told = [
         f"its {each.name} is {each.candidate:.4g}, version {verdict.against} has {each.current:.4g}, and gate.{each.key}="
         f"{getattr(gate, each.key):g} allows {each.bound:.4g}"
