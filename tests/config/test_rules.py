@@ -98,7 +98,7 @@ def test_a_teacher_that_rates_is_named_has_texts_and_is_listened_to(told):
     assert told("teacher=cross_encoder", "teacher.model=some/name", "loss=margin_mse", *texts) == []
     one(told("teacher=cross_encoder", "teacher.model=some/name", *texts), "teacher: has no effect", "loss=margin_mse")
     one(
-        told("teacher=cross_encoder", "teacher.model=some/name", "loss=kl_distill", "negatives=mined"),
+        told("teacher=cross_encoder", "teacher.model=some/name", "loss=kl_distill", "negatives=mined", "negatives.start=0"),
         "teacher: reads texts",
         "queries have none",
     )
@@ -240,10 +240,33 @@ def test_distillation_needs_negatives_of_each_query_that_have_a_score(told):
             f"negatives={negatives} belong to no query",
             "bm25 or mined",
         )
-    for negatives in ("given", "bm25", "mined"):
-        assert told(*by_model, f"negatives={negatives}") == []
+    for negatives in ("negatives=given", "negatives=bm25", "negatives=mined"):
+        assert told(*by_model, negatives, *(["negatives.start=0"] if negatives.endswith("mined") else [])) == []
     scored = (*by_model[:3], "loss=margin_mse", "data.teacher=score", "data.negatives_teacher=scores")
     one(told(*scored, "negatives=mined"), "negatives=mined have no score in the data", "negatives=given")
+
+
+def test_epochs_in_which_a_distilling_loss_has_nothing_to_learn_from_are_a_warning(look):
+    by_model = ("data=pairs", "data.path=.", "train.batch_size=1024", "teacher=cross_encoder", "teacher.model=name", "negatives=mined")
+    checked = look(*by_model, "loss=matryoshka", "loss@loss.inner=kl_distill")
+    assert [problem.path for problem in checked.problems] == ["negatives.start"]
+    assert checked.errors == ()
+    assert "loss.inner=kl_distill learns from rated negatives" in str(checked.problems[0])
+
+
+def test_two_teachers_of_one_loss_are_a_warning(look, tmp_path):
+    (tmp_path / "events.csv").write_text("user_id,item_id,asked,score\na,b,c,1\n")
+    (tmp_path / "items.csv").write_text("item_id,title\nb,c\n")
+    table = (
+        "data=table",
+        f"data.interactions.path={tmp_path}/events.csv",
+        "data.interactions.text=asked",
+        "data.interactions.teacher=score",
+    )
+    texts = (f"data.items.path={tmp_path}/items.csv", "data.items.features={title: text}", "train.batch_size=1024")
+    checked = look(*table, *texts, "teacher=cross_encoder", "teacher.model=name", "loss=margin_mse", "negatives=bm25")
+    assert [problem.path for problem in checked.problems] == ["data.interactions.teacher"]
+    assert checked.errors == ()
 
 
 def test_what_a_wrapped_loss_reads_counts(told):

@@ -67,6 +67,26 @@ def test_ranks_beyond_those_that_are_kept(told):
     assert told(*few, "curriculum=target_hardness") == []
 
 
+def test_a_window_or_margin_that_a_curriculum_overrules_is_a_warning(look):
+    mined = ("negatives=mined", "train.batch_size=1024")
+
+    def warned(*overrides: str) -> list[str]:
+        checked = look(*mined, *overrides)
+        assert checked.errors == ()
+        return [problem.path for problem in checked.problems]
+
+    assert warned("negatives.first=10", "negatives.last=50") == []
+    assert warned("negatives.first=10", "curriculum=easy_to_hard") == ["negatives.first"]
+    assert warned("negatives.first=10", "curriculum=easy_to_hard", "curriculum.window_end=[10,30]") == []
+    assert warned("negatives.last=50", "curriculum=easy_to_hard") == ["negatives.last"]
+    absolute = ("negatives.margin_kind=absolute", "negatives.margin=0.05")
+    assert warned(*absolute, "curriculum=easy_to_hard") == []
+    assert warned(*absolute, "curriculum=easy_to_hard", "curriculum.margin_start=0.8", "curriculum.margin_end=0.95") == [
+        "negatives.margin_kind"
+    ]
+    assert warned(*absolute, "curriculum=step", "curriculum.phases=[{margin: 0.9}]") == ["negatives.margin_kind"]
+
+
 def test_two_controllers_of_one_temperature_are_a_warning(look):
     checked = look("curriculum=target_hardness", "temperature=learned")
     assert [problem.path for problem in checked.problems] == ["temperature"]

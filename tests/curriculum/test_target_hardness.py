@@ -80,16 +80,16 @@ def test_the_window_moves_between_its_ends() -> None:
     """Fewer effective negatives than declared make it easier, more make it harder; at the ends it stays."""
     settings = TargetHardness(start=10, end=10, by="window", easy=(61, 100), hard=(1, 20), gain=0.1)
     state = settings.build()
-    assert state(0.0) == Hardness(window=(61, 100))
+    assert state(0.0) == Hardness(window=(61, 100), effective_negatives=pytest.approx(10))
     for _ in range(5):
         state.observe(1e3, 0.5)
-    assert state(0.5) == Hardness(window=(31, 60))
+    assert state(0.5) == Hardness(window=(31, 60), effective_negatives=pytest.approx(10))
     for _ in range(20):
         state.observe(1e3, 0.5)
-    assert state(0.5) == Hardness(window=(1, 20))
+    assert state(0.5) == Hardness(window=(1, 20), effective_negatives=pytest.approx(10))
     for _ in range(20):
         state.observe(1.0, 0.5)
-    assert state(0.5) == Hardness(window=(61, 100))
+    assert state(0.5) == Hardness(window=(61, 100), effective_negatives=pytest.approx(10))
 
 
 @pytest.mark.parametrize(

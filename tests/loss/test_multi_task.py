@@ -65,6 +65,13 @@ def test_fixed_weights_are_those_of_a_mean() -> None:
     assert output.parts["rating/weight"] == 0.25
 
 
+def test_effective_negatives_are_those_of_a_task_that_knows_them() -> None:
+    """A closed loop would see nothing where the first task takes no temperature."""
+    targets = labelled([3.0, math.nan, 2.0])
+    spec = MultiTask(tasks={"margin": Task(loss=Triplet()), "retrieval": RETRIEVAL})
+    assert spec.build()(QUERIES, ITEMS, targets, TAU).effective_negatives == InfoNCE()(QUERIES, ITEMS, targets, TAU).effective_negatives
+
+
 def with_label(kind: str, weighting: str) -> MultiTask:
     tasks = {"retrieval": RETRIEVAL, "rating": Task(kind=kind, label="rating", threshold=3.0 if kind == "binary" else None)}
     return MultiTask(tasks=tasks, weighting=weighting)

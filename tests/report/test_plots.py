@@ -17,6 +17,7 @@ RECORDS = [
         "positive_similarity": 0.5,
         "hardest_negative_similarity": 0.4,
         "effective_negatives": 12.5,
+        "effective_negatives_declared": 16.0,
         "negatives_share": 0.5,
         "negatives_window_first": 10,
         "negatives_window_last": 60.5,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tt_hydra.contracts import CurriculumState, Drawn, DrawRequest, FittedSampler, FloatArray, Hardness, IntArray, TrainingView
+from tt_hydra.curriculum.target_hardness import TargetHardness
 from tt_hydra.negatives.in_batch import InBatch
 from tt_hydra.train.fit import TrainingSummary
 
@@ -89,6 +90,15 @@ def test_the_curves_tell_what_was_asked_for(train: Train) -> None:
     assert [point["negatives_share"] for point in curves] == pytest.approx([1 / 3000, 10 / 3000], rel=1e-5)
     assert [point["negatives_window_last"] for point in curves] == pytest.approx([21, 81])
     assert all(point["effective_negatives"] > 1 for point in curves)
+
+
+def test_the_curves_tell_the_declared_number_of_negatives_beside_the_observed(train: Train) -> None:
+    """From 32 to 8 over six steps: a geometric curve, whose means over the two epochs' steps are these."""
+    curves = TrainingSummary.load(train(max_epochs=2, curriculum=TargetHardness(start=32, end=8))).curves
+    declared = [32 * 4 ** (-step / 5) for step in range(6)]
+    assert [point["effective_negatives_declared"] for point in curves] == pytest.approx(
+        [sum(declared[:3]) / 3, sum(declared[3:]) / 3], rel=1e-4
+    )
 
 
 def test_without_a_curriculum_nothing_is_told_of_one(train: Train) -> None:

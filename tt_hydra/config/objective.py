@@ -42,6 +42,27 @@ def rated_negatives(spec: Spec) -> Iterator[Problem]:
             yield Problem(path, f"learns from rated negatives of each query, and those of negatives={option_of(negatives)} {lack}; {fix}")
 
 
+def late_pool(spec: Spec) -> Iterator[Problem]:
+    """Epochs without a negative of their own for a loss that learns from those alone."""
+    start = spec["negatives"].get("start")
+    if not start or spec["teacher"][TARGET] != CROSS_ENCODER:
+        return
+    for path, loss in losses(spec["loss"]):
+        if constant(loss, "requires_teacher") is True:
+            what = f"is {start}: nothing is mined before, and {path}={option_of(loss)} learns from rated negatives of each query alone"
+            yield Problem("negatives.start", f"{what}; set negatives.start=0", warning=True)
+
+
+def two_teachers(spec: Spec) -> Iterator[Problem]:
+    """Scores of positives in a table, whose negatives another teacher rates."""
+    column = (spec["data"].get("interactions") or {}).get("teacher")
+    if column is not None and spec["teacher"][TARGET] == CROSS_ENCODER:
+        fix = "set it null, so that one teacher rates both"
+        yield Problem(
+            "data.interactions.teacher", f"is {column}, and teacher.model rates the negatives on a scale of its own; {fix}", warning=True
+        )
+
+
 def cross_encoder(spec: Spec) -> Iterator[Problem]:
     """A model that rates pairs of texts: named, read by someone, and given texts."""
     chosen = spec["teacher"]
@@ -126,5 +147,5 @@ def _labels(data: Spec) -> tuple[str, ...] | None:
     return tuple(interactions.get("labels") or ()) if isinstance(interactions, Mapping) else ()
 
 
-RULES: tuple[Rule, ...] = (teacher, rated_negatives, cross_encoder, prefixes, cut, bias, labels, guide)
+RULES: tuple[Rule, ...] = (teacher, rated_negatives, late_pool, two_teachers, cross_encoder, prefixes, cut, bias, labels, guide)
 """In the order in which their problems are told."""

@@ -66,6 +66,24 @@ def curriculum_and_negatives(spec: Spec) -> Iterator[Problem]:
             yield Problem(f"curriculum.{key}", f"reaches rank {worst}, but negatives.{limit}={kept} are kept; raise it, or lower {worst}")
 
 
+def overruled(spec: Spec) -> Iterator[Problem]:
+    """Ranks and a margin of mined negatives that a curriculum puts its own in the place of."""
+    curriculum, negatives = spec["curriculum"], spec["negatives"]
+    if constant(negatives, "has_pool") is not True:
+        return
+    name = f"curriculum={option_of(curriculum)}"
+    for key, (best, worst) in dict(_windows(curriculum)).items():
+        if negatives.get("first", 1) > best:
+            what = f"is {negatives['first']}, and {name} draws from rank {best} on"
+            yield Problem("negatives.first", f"{what}: its ranks go before; raise curriculum.{key}", warning=True)
+        if "top" in negatives and negatives.get("last", worst) < worst:
+            what = f"is {negatives['last']}, and {name} draws down to rank {worst}"
+            yield Problem("negatives.last", f"{what}: its ranks go before; lower curriculum.{key}", warning=True)
+    if negatives.get("margin_kind") == "absolute" and _has_margin(curriculum):
+        what = f"is absolute, and the margins of {name} are ratios, which go before"
+        yield Problem("negatives.margin_kind", f"{what}; set it relative, or give the curriculum no margin", warning=True)
+
+
 def curriculum_and_temperature(spec: Spec) -> Iterator[Problem]:
     """A curriculum that moves or observes a temperature which the loss does not take, or which moves by itself."""
     curriculum = spec["curriculum"]
@@ -78,6 +96,10 @@ def curriculum_and_temperature(spec: Spec) -> Iterator[Problem]:
     elif loop and curriculum.get("by") == "temperature" and spec["temperature"][TARGET] == LEARNED:
         fix = "the one undoes what the other does; choose temperature=constant"
         yield Problem("temperature", f"is learned, and curriculum=target_hardness moves it too: {fix}", warning=True)
+
+
+def _has_margin(curriculum: Spec) -> bool:
+    return curriculum.get("margin_start") is not None or any(phase.get("margin") is not None for phase in _phases(curriculum))
 
 
 def _moves_pool(curriculum: Spec) -> bool:
@@ -127,5 +149,5 @@ def _has_text(features: Any) -> bool:
     return any((value.get("kind") if isinstance(value, Mapping) else value) == "text" for value in values)
 
 
-RULES: tuple[Rule, ...] = (two_sides, words, frequency, curriculum_and_negatives, curriculum_and_temperature)
+RULES: tuple[Rule, ...] = (two_sides, words, frequency, curriculum_and_negatives, overruled, curriculum_and_temperature)
 """In the order in which their problems are told."""

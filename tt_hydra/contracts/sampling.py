@@ -22,12 +22,14 @@ class Hardness:
         window: ranks (first, last), counted from 1, between which mined negatives are taken; None for the sampler's own.
         margin: largest allowed ratio of a mined negative's similarity to the positive's; None for the sampler's own.
         temperature: factor on the temperature.
+        effective_negatives: the number that is aimed at; None where none is declared.
     """
 
     share: float = 1.0
     window: tuple[int, int] | None = None
     margin: float | None = None
     temperature: float = 1.0
+    effective_negatives: float | None = None
 
 
 class Curriculum(Protocol):

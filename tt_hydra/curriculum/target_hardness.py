@@ -81,10 +81,10 @@ class ClosedLoop(CurriculumState):
 
     def forward(self, progress: float) -> Hardness:
         """How hard the next step shall be, by what the steps before it showed."""
-        control = float(self.control)
+        control, aim = float(self.control), self.settings.target(progress)
         if self.settings.by == "temperature":
-            return Hardness(temperature=math.exp(control))
-        return Hardness(window=window_between(self.settings.easy, self.settings.hard, control))
+            return Hardness(temperature=math.exp(control), effective_negatives=aim)
+        return Hardness(window=window_between(self.settings.easy, self.settings.hard, control), effective_negatives=aim)
 
     def observe(self, effective_negatives: float, progress: float) -> None:
         """Moves the control against the error; a number that is not known moves nothing."""

@@ -102,7 +102,7 @@ class MultiTaskLoss(nn.Module):
         self.weighting: Weighting = weighting_of(spec.weighting, [task.kind == "regression" for task in spec.tasks.values()])
 
     def forward(self, queries: Tensor, items: Tensor, targets: Targets, temperature: Tensor) -> LossOutput:
-        """The weighted sum; every figure but the loss and its parts is that of the first retrieval task.
+        """The weighted sum. The figures beside it are those of the first retrieval task, effective negatives of the first that knows them.
 
         Args:
             queries: ``(batch, dim)``.
@@ -123,8 +123,10 @@ class MultiTaskLoss(nn.Module):
         total = (fixed * (learned * losses + regulariser) * present).sum() / fixed.sum()
         parts = {f"{name}/loss": output.loss.detach() for name, output in outputs.items()}
         parts |= {f"{name}/weight": each for name, each in zip(self._tasks, (fixed * learned).detach(), strict=True)}
-        first = next(outputs[name] for name, task in self._tasks.items() if task.kind == "retrieval")
-        return dataclasses.replace(first, loss=total, parts={**first.parts, **parts})
+        retrieval = {name: task for name, task in self._tasks.items() if task.loss is not None}
+        first = outputs[next(iter(retrieval))]
+        known = next((outputs[name] for name, task in retrieval.items() if task.loss is not None and task.loss.uses_temperature), first)
+        return dataclasses.replace(first, loss=total, effective_negatives=known.effective_negatives, parts={**first.parts, **parts})
 
 
 def _function(task: Task) -> LossFunction:

@@ -44,12 +44,12 @@ PLOTS = (
         "Before the temperature. Training pulls the two lines apart.",
         {"positive_similarity": "positive", "hardest_negative_similarity": "hardest negative"},
     ),
-    Plot("temperature", "Temperature", "At the end of the epoch.", {"temperature": "temperature"}),
+    Plot("temperature", "Temperature", "Mean over the epoch's steps.", {"temperature": "temperature"}),
     Plot(
         "effective",
         "Effective negatives",
         "How many negatives push at once: exp of the entropy of the softmax over a query's negatives.",
-        {"effective_negatives": "effective negatives"},
+        {"effective_negatives": "observed", "effective_negatives_declared": "declared by the curriculum"},
     ),
     Plot("share", "Share of the hard negatives", "As the curriculum asks for.", {"negatives_share": "share"}),
     Plot(

@@ -251,5 +251,11 @@ def _told(hardness: Hardness, like: Tensor) -> dict[str, Tensor]:
     """What a curriculum asks for, as far as it asks for anything."""
     first, last = hardness.window or (None, None)
     share = None if hardness == Hardness() else hardness.share
-    asked = {"share": share, "window_first": first, "window_last": last, "margin": hardness.margin}
-    return {f"negatives_{name}": like.new_tensor(float(value)) for name, value in asked.items() if value is not None}
+    asked = {
+        "negatives_share": share,
+        "negatives_window_first": first,
+        "negatives_window_last": last,
+        "negatives_margin": hardness.margin,
+        "effective_negatives_declared": hardness.effective_negatives,
+    }
+    return {name: like.new_tensor(float(value)) for name, value in asked.items() if value is not None}
