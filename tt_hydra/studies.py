@@ -100,6 +100,7 @@ class _Session:
                 n_trials=N_TRIALS if n_trials is None and self._settings.minutes is None else n_trials,
                 seed=int(config.seed) if self._settings.seed is None else self._settings.seed,
                 shared=search.shared,
+                machine=_threads(self._settings.workers, search.shared),
                 program=("python", "-m", "tt_hydra", *self._own.words()),
                 command=shlex.join(["python", "-m", "tt_hydra", *(word for word in sys.argv[1:] if word != "--config-name=run")]),
                 read_points=_points,
@@ -139,7 +140,7 @@ class _Session:
 
         logger.info("trial %d: %s", job.number, " ".join(job.overrides))
         with in_trial(job.watch), environment(TRIAL, job.environment):
-            done = self._launch([*USUALLY, *self._timing(), *self._threads(), *self._shared, *job.overrides, *ALWAYS], job.number)
+            done = self._launch([*USUALLY, *self._timing(), *self._driver.plan.machine, *self._shared, *job.overrides, *ALWAYS], job.number)
         metrics: Mapping[str, float] = done.return_value
         assert done.cfg is not None
         return Outcome(metrics, excess(Budget(**done.cfg.budget), metrics))
@@ -147,11 +148,6 @@ class _Session:
     def _timing(self) -> list[str]:
         """The query tower is timed where somebody asks for it: that takes longer than all else of a trial that trains nothing."""
         return [] if any(key.startswith("query/") for key in self._settings.objectives) else ["evaluate.time_queries=false"]
-
-    def _threads(self) -> list[str]:
-        """Processes on one machine share its cores."""
-        workers = self._settings.workers
-        return [] if workers == 1 else [f"runtime.threads={max(1, (os.cpu_count() or 1) // workers)}"]
 
     def _launch(self, overrides: Sequence[str], number: int, subdir: str = "") -> JobReturn:
         moved = [f"hydra.sweep.dir={quote(str(self._folder))}", *([f"hydra.sweep.subdir={subdir}"] if subdir else [])]
@@ -195,7 +191,7 @@ class _Session:
             return
         figures = ", ".join(f"{key} {value:.4g}" for key, value in best.values.items())
         own = OwnOptions((*self._own.folders, str(self._folder)), self._own.places)
-        use = shlex.join(["python", "-m", "tt_hydra", *own.words(), f"experiment={BEST}"])
+        use = shlex.join(["python", "-m", "tt_hydra", *own.words(), f"experiment={BEST}", *best.machine])
         content = overlay(
             self._loader, [*self._shared, *best.overrides], [f"Trial {best.number} of {record.name}: {figures}", f"Example: {use}"]
         )
@@ -220,7 +216,7 @@ class _Session:
 
     def _run_winner(self, best: TrialRecord) -> None:
         folder = self._folder / BEST
-        words = [*self._shared, *best.overrides]
+        words = [*best.machine, *self._shared, *best.overrides]
         told = folder / ".hydra" / "overrides.yaml"
         if (folder / "metrics.json").exists() and told.exists() and OmegaConf.load(told) == words:
             return
@@ -253,6 +249,13 @@ class _Session:
         if self._allowed:
             words.append(f"allow_targets=[{','.join(self._allowed)}]")
         return shlex.join(["python", "-m", "tt_hydra", "versions", *words])
+
+
+def _threads(workers: int, shared: Sequence[str]) -> tuple[str, ...]:
+    """Processes on one machine share its cores, unless somebody has said how many each takes."""
+    if workers == 1 or any(word.lstrip("+").startswith("runtime.threads=") for word in shared):
+        return ()
+    return (f"runtime.threads={max(1, (os.cpu_count() or 1) // workers)}",)
 
 
 def _points(folder: Path) -> list[OperatingPoint]:

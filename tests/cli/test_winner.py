@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,3 +117,36 @@ def test_a_served_version_that_this_study_may_not_open_ends_it_no_more(line, lea
     told = capsys.readouterr()
     assert "the winner is not published: _target_ 'mine.Tower' is not allowed" in told.err + told.out
     assert "best.yaml" in told.out
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """A machine of six cores on which a study's helpers never begin."""
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setattr("tt_hydra.studies.Helpers", lambda count, more, folder: nullcontext())
+
+
+def test_the_winner_keeps_the_threads_of_its_trial(line, runs, alone, capsys, tmp_path):
+    """index=auto measures latency with them, so that with others it would search anew; whoever goes on may have fewer workers."""
+    study = (*SEARCHED, "hydra.sweeper.n_trials=2")
+    assert line(*study, "sweep.workers=2") == 0
+    folder = tmp_path / "outputs" / "sweep" / "mine"
+    example = (folder / "best.yaml").read_text().partition("# Example: ")[2].splitlines()[0]
+    for command in (printed(capsys.readouterr().out), example):
+        assert line(*shlex.split(command)[3:]) == 0
+    shutil.rmtree(folder / "best")
+    assert line(*study) == 0
+    assert [run.folder.name for run in runs[:3]] + [runs[-1].folder.name] == ["0", "1", "best", "best"]
+    assert [run.settings.runtime.threads for run in runs] == [3] * 6
+    assert "threads: " not in (folder / "best.yaml").read_text(), "another machine has other cores"
+
+
+def test_threads_that_somebody_gave_are_those_of_all(line, runs, alone, capsys):
+    assert line(*SEARCHED, "hydra.sweeper.n_trials=1", "sweep.workers=2", "runtime.threads=5") == 0
+    assert [run.settings.runtime.threads for run in runs] == [5, 5]
+    assert printed(capsys.readouterr().out).count("runtime.threads=") == 1
+
+
+def printed(out: str) -> str:
+    """The command line of the best trial."""
+    return next(text for text in out.splitlines() if text.startswith("python -m tt_hydra"))

@@ -26,6 +26,7 @@ class Plan:
         n_trials: how many trials it may have; None for no such limit.
         seed: of the sampler.
         shared: overrides that all trials run with.
+        machine: those that this process's trials run with on its machine, besides; they change no result.
         program: words before the overrides in the command line of a trial.
         command: the command line that started the study.
         read_points: finds the operating points that a run left in its folder.
@@ -37,6 +38,7 @@ class Plan:
     n_trials: int | None
     seed: int
     shared: tuple[str, ...] = ()
+    machine: tuple[str, ...] = ()
     program: tuple[str, ...] = ("python", "-m", "tt_hydra")
     command: str = ""
     read_points: Callable[[Path], Sequence[OperatingPoint]] = field(default=lambda folder: ())

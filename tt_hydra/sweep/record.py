@@ -27,6 +27,7 @@ class TrialRecord:
         state: how it stands or ended.
         params: value of each searched key.
         overrides: what it ran with, beyond what all trials share.
+        machine: what it ran with for the machine's sake, besides: its stages are reused where the same is told again.
         values: its objectives by key of ``metrics.json``; empty unless complete.
         metrics: all its figures.
         constraints: by how much each limit is passed; kept where not above zero.
@@ -45,6 +46,7 @@ class TrialRecord:
     state: State
     params: Mapping[str, object] = field(default_factory=dict)
     overrides: Sequence[str] = ()
+    machine: Sequence[str] = ()
     values: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     constraints: Mapping[str, float] = field(default_factory=dict)

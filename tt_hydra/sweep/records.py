@@ -16,7 +16,7 @@ from tt_hydra.sweep.record import INTERRUPTED, State, TrialRecord
 if TYPE_CHECKING:
     from tt_hydra.contracts import OperatingPoint  # which loads torch
 
-FOLDER, OVERRIDES, COMMAND = "folder", "overrides", "command"
+FOLDER, OVERRIDES, MACHINE, COMMAND = "folder", "overrides", "machine", "command"
 METRICS, CURVE, ERROR = "metrics", "curve", "error"
 SPANS, SAME_AS, WARM, REFUSED = "spans", "same_as", "warm", "refused"
 """Attributes of a trial; ``spans``: start and last sign of life of each process that was at work on it; ``warm``: it comes from an earlier
@@ -50,6 +50,7 @@ def record_of(trial: FrozenTrial, goals: Mapping[str, Direction], alive: bool, r
         state=state,
         params={name: readable(value) for name, value in trial.params.items()},
         overrides=list(attributes.get(OVERRIDES, ())),
+        machine=list(attributes.get(MACHINE, ())),
         values=dict(zip(goals, trial.values, strict=True)) if done and trial.values is not None else {},
         metrics=metrics,
         constraints=dict(trial.constraints),

@@ -23,7 +23,7 @@ from tt_hydra.sweep.objective import direction_of
 from tt_hydra.sweep.plan import Job, Outcome, Plan
 from tt_hydra.sweep.prune import Pruning
 from tt_hydra.sweep.record import StudyRecord, TrialRecord
-from tt_hydra.sweep.records import COMMAND, ERROR, FOLDER, METRICS, OVERRIDES, REFUSED, SAME_AS, SPANS
+from tt_hydra.sweep.records import COMMAND, ERROR, FOLDER, MACHINE, METRICS, OVERRIDES, REFUSED, SAME_AS, SPANS
 from tt_hydra.sweep.samplers import make_sampler, set_metric_names
 from tt_hydra.sweep.space import Choice, Domain, Int, Value
 from tt_hydra.sweep.starts import start_of
@@ -197,11 +197,12 @@ class Driver:
 
     def _describe(self, trial: optuna.Trial) -> None:
         begin(trial)
-        values = self.plan.space.choose(lambda name, domain: _suggest(trial, name, domain))
-        overrides = self.plan.space.overrides(values)
-        trial.set_user_attr(FOLDER, str((self.plan.folder / str(trial.number)).absolute()))
+        plan = self.plan
+        overrides = plan.space.overrides(plan.space.choose(lambda name, domain: _suggest(trial, name, domain)))
+        trial.set_user_attr(FOLDER, str((plan.folder / str(trial.number)).absolute()))
         trial.set_user_attr(OVERRIDES, overrides)
-        trial.set_user_attr(COMMAND, records.command_of(self.plan.program, [*self.plan.shared, *overrides]))
+        trial.set_user_attr(MACHINE, plan.machine)
+        trial.set_user_attr(COMMAND, records.command_of(plan.program, [*plan.machine, *plan.shared, *overrides]))
 
     def _run(self, trial: optuna.Trial, run_trial: RunTrial) -> None:
         settings = self.plan.settings
