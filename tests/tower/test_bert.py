@@ -76,6 +76,27 @@ def test_groups_of_similar_length_change_nothing(tiny_bert: Path, pad: Pad, monk
     torch.testing.assert_close(encoder(tokens), together, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_text_that_comes_several_times_is_encoded_once(tiny_bert: Path, pad: Pad, monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
+    """Vectors and gradients are those of each text alone, summed over its rows."""
+    monkeypatch.setattr("tt_hydra.tower.transformer.packs", lambda encoder: packed)
+    model = build(spec(tiny_bert)).eval()
+    text = model.towers["item"].features.text
+    assert isinstance(text, Transformer)
+    tokens, rows = pad(model.tokenizers["item"](TEXTS)), torch.tensor([2, 0, 2, 1, 0, 2, 3])
+    encoded = []
+    for name in ("_packed", "_padded"):
+        whole = getattr(text, name)
+        monkeypatch.setattr(text, name, lambda ids, mask, whole=whole: encoded.append(len(ids)) or whole(ids, mask))
+    together = text(Padded(tokens.ids[rows], tokens.mask[rows]))
+    assert encoded == [4]
+    alone = torch.cat([text(Padded(tokens.ids[row : row + 1], tokens.mask[row : row + 1])) for row in rows.tolist()])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    weight = text.encoder.embeddings.word_embeddings.weight
+    one, other = (torch.autograd.grad((found * torch.arange(1.0, 8)[:, None]).sum(), weight)[0] for found in (together, alone))
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
 def test_only_empty_texts_give_zeros(tiny_bert: Path) -> None:
     encoder = build(spec(tiny_bert)).towers["item"].features.text
     for length in (0, 3):

@@ -18,6 +18,8 @@ from tt_hydra.tower.spec import TextEncoder
 
 logger = logging.getLogger(__name__)
 
+NO_TOKEN = -1
+"""Stands at padded positions while texts are compared."""
 TOKENS_AT_A_TIME = 8192
 """Packed tokens that are encoded together: their activations should stay in the cache."""
 ROWS_AT_A_TIME = {"cpu": 64}
@@ -30,7 +32,8 @@ class Transformer(TextEncoder):
 
     On a CPU a BERT encodes tokens without padding (``tt_hydra.tower.packed``). Elsewhere, and with other encoders, texts are sorted
     by length and encoded in groups that are padded to their own longest, so that a long text does not make the short ones costly.
-    Tokens are moved to the front first: position numbers do not depend on where the padding stood.
+    Tokens are moved to the front first: position numbers do not depend on where the padding stood. A text that comes several times is
+    encoded once, in training too, where all of its rows then share their dropout.
 
     Args:
         encoder: a model of ``transformers``.
@@ -63,11 +66,12 @@ class Transformer(TextEncoder):
         longest = int(lengths.max()) if len(lengths) else 0
         if longest == 0:
             return torch.zeros(len(lengths), self.width, device=tokens.ids.device)
-        order = lengths.argsort(descending=True, stable=True)
         front = (~tokens.mask).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]
-        ids, mask = tokens.ids.gather(1, front)[order], tokens.mask.gather(1, front)[order]
+        texts, number = torch.unique(tokens.ids.masked_fill(~tokens.mask, NO_TOKEN).gather(1, front), dim=0, return_inverse=True)
+        order = (texts != NO_TOKEN).sum(dim=1).argsort(descending=True, stable=True)
+        ids, mask = texts[order], (texts != NO_TOKEN)[order]
         pooled = self._packed(ids, mask) if ids.device.type == "cpu" and packs(self.encoder) else self._padded(ids, mask)
-        return functional.embedding(order.argsort(), torch.cat(pooled))
+        return functional.embedding(order.argsort()[number], torch.cat(pooled))
 
     def _packed(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """Vectors of texts sorted by falling length, in groups of about as many tokens."""
