@@ -87,6 +87,14 @@ def test_a_window_or_margin_that_a_curriculum_overrules_is_a_warning(look):
     assert warned(*absolute, "curriculum=step", "curriculum.phases=[{margin: 0.9}]") == ["negatives.margin_kind"]
 
 
+def test_a_distance_as_large_as_a_ratio_is_a_warning(look):
+    mined = ("negatives=mined", "train.batch_size=1024", "negatives.margin_kind=absolute")
+    checked = look(*mined)
+    assert [problem.path for problem in checked.problems] == ["negatives.margin"]
+    assert checked.errors == ()
+    assert look(*mined, "negatives.margin=0.05").problems == ()
+
+
 def test_two_controllers_of_one_temperature_are_a_warning(look):
     checked = look("curriculum=target_hardness", "temperature=learned")
     assert [problem.path for problem in checked.problems] == ["temperature"]

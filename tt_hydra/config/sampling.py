@@ -16,6 +16,8 @@ TARGET_HARDNESS = "tt_hydra.curriculum.target_hardness.TargetHardness"
 LEARNED = "tt_hydra.temperature.learned.Learned"
 DRAWN_ONLY = ("tt_hydra.negatives.uniform.Uniform", "tt_hydra.negatives.popularity.Popularity")
 """Samplers under which no query is a negative of another query's item."""
+FAR = 0.5
+"""A difference of cosines that mined negatives seldom have from the positive."""
 WINDOWS = ("window_start", "window_end", "easy", "hard")
 """Keys of curricula that hold ranks (best, worst)."""
 
@@ -84,6 +86,14 @@ def overruled(spec: Spec) -> Iterator[Problem]:
         yield Problem("negatives.margin_kind", f"{what}; set it relative, or give the curriculum no margin", warning=True)
 
 
+def distance(spec: Spec) -> Iterator[Problem]:
+    """A margin that was meant as a ratio, taken for a distance."""
+    margin = spec["negatives"].get("margin")
+    if spec["negatives"].get("margin_kind") == "absolute" and isinstance(margin, float) and spec["metric"] == "cosine" and margin > FAR:
+        what = f"is {margin}, a distance under margin_kind=absolute: few items are so far below a positive, and hardly any is drawn"
+        yield Problem("negatives.margin", f"{what}; set 0.05, say, or margin_kind=relative", warning=True)
+
+
 def curriculum_and_temperature(spec: Spec) -> Iterator[Problem]:
     """A curriculum that moves or observes a temperature which the loss does not take, or which moves by itself."""
     curriculum = spec["curriculum"]
@@ -149,5 +159,5 @@ def _has_text(features: Any) -> bool:
     return any((value.get("kind") if isinstance(value, Mapping) else value) == "text" for value in values)
 
 
-RULES: tuple[Rule, ...] = (two_sides, words, frequency, curriculum_and_negatives, overruled, curriculum_and_temperature)
+RULES: tuple[Rule, ...] = (two_sides, words, frequency, curriculum_and_negatives, overruled, distance, curriculum_and_temperature)
 """In the order in which their problems are told."""
