@@ -124,7 +124,7 @@ def examine(loader: ConfigLoaderImpl, command: str, search: Search) -> list[Prob
     sound = next((each for each in checks if not each.errors), None)
     if sound is not None:
         build(sound, object)
-    return common(checks)
+    return [problem for problem in common(checks) if problem.path != "sweep"]  # which says that a run by itself does not search
 
 
 def _composed(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[DictConfig, list[Problem]]:

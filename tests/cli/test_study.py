@@ -51,6 +51,20 @@ def test_a_study(line, runs, capsys, tmp_path):
     assert compose(make_loader(), "run", again)[0].temperature.start == best.settings.temperature.start
 
 
+def test_a_sweep_without_multirun_is_told_to_be_none(line, runs, capsys):
+    """What a sweep itself runs hears nothing of it, nor does a grid."""
+    assert line("sweep=joint", "sweep.minutes=1", "budget.bytes_per_item=200") == 0
+    told = capsys.readouterr()
+    assert "warning: sweep: is read by --multirun alone" in told.err + told.out
+    assert len(runs) == 1
+    assert line("--multirun", "sweep=joint", "sweep.minutes=1", "hydra.sweeper.n_trials=1", "budget.bytes_per_item=200") == 0
+    assert line("check", "--multirun", "sweep=joint") == 0
+    assert line("--multirun", "seed=1,2") == 0
+    told = capsys.readouterr()
+    assert "single run" not in told.err + told.out
+    assert len(runs) == 5
+
+
 def test_the_winner_is_an_experiment(line, runs, tmp_path):
     assert line(*SEARCHED, "index=flat,hnsw", "hydra.sweeper.n_trials=4", "tower=sequence") == 0
     folder, final = tmp_path / "outputs" / "sweep" / "mine", runs[-1].settings
