@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from services import QUIET, WRITER, line, serving
+from services import QUIET, TOKEN, WRITER, line, serving
 
 from tt_hydra import cli
 from tt_hydra.artifact.bundle import Bundle
@@ -72,10 +72,10 @@ def test_what_is_being_answered_when_sigterm_comes_is_answered(bundle: Bundle, t
 def told(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     """Runs a command line that is refused; its one line."""
 
-    def told(*overrides: str) -> str:
+    def told(*overrides: str, token: str = "") -> str:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("TT_HYDRA_OUTPUTS", str(tmp_path / "outputs"))
-        monkeypatch.delenv("TT_HYDRA_TOKEN", raising=False)
+        monkeypatch.setenv("TT_HYDRA_TOKEN", token)
         words = ["serve", *QUIET, *overrides]
         monkeypatch.setattr(sys, "argv", ["tt-hydra", *words])
         assert cli.status(words) == 2
@@ -104,8 +104,15 @@ def test_a_missing_and_a_damaged_bundle_are_said(told, bundle: Bundle, tmp_path:
     assert "item_vectors.npy has" in told(f"bundle={harmed}")
 
 
-def test_reading_with_a_token_needs_one(told, bundle: Bundle) -> None:
-    assert "set TT_HYDRA_TOKEN" in told(f"bundle={bundle.folder}", "serve.read_token=true")
+@pytest.mark.parametrize("token", ["", " \n"])
+def test_reading_with_a_token_needs_one(told, bundle: Bundle, token: str) -> None:
+    assert "set TT_HYDRA_TOKEN" in told(f"bundle={bundle.folder}", "serve.read_token=true", token=token)
+
+
+def test_blanks_around_the_token_of_the_environment_are_none_of_it(bundle: Bundle, tmp_path: Path) -> None:
+    with serving(line(tmp_path, f"bundle={bundle.folder}", token=f" {TOKEN}\n")) as (process, client):
+        assert client.put("/v1/items", json={"items": [{"id": "new", "title": "film 7"}]}, headers=WRITER).status_code == 200
+        assert process.signal(signal.SIGTERM).status == 0
 
 
 def test_a_missing_package_is_named_with_what_installs_it(told, monkeypatch: pytest.MonkeyPatch) -> None:

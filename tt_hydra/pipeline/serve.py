@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -70,9 +69,9 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
     _require_packages()
     from tt_hydra.monitor.live import LiveMonitor  # noqa: PLC0415
     from tt_hydra.serve.app.server import bound, run  # noqa: PLC0415
-    from tt_hydra.serve.app.service import TOKEN, Service  # noqa: PLC0415
+    from tt_hydra.serve.app.service import TOKEN, Service, token_of_environment  # noqa: PLC0415
 
-    token = os.environ.get(TOKEN) or None
+    token = token_of_environment()
     if settings.serve.read_token and token is None:
         raise ConfigError(f"serve.read_token=true asks readers for a token, and none is set: set {TOKEN} in the environment")
     registry = Registry.under(settings.outputs)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import hmac
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,11 @@ WRITERS = 8
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+
+def token_of_environment() -> str | None:
+    """The token that ``TT_HYDRA_TOKEN`` holds, without blanks around it, as a file's last newline is; None where nothing is left."""
+    return os.environ.get(TOKEN, "").strip() or None
 
 
 class Service:
