@@ -35,6 +35,10 @@ class BundleError(TTHydraError):
     """A bundle that is incomplete, damaged or belongs to another model."""
 
 
+class NoVersionError(BundleError):
+    """A number that no version of the registry has."""
+
+
 class GateError(BundleError):
     """A bundle that is worse than the current version by more than is allowed, or that cannot take its place."""
 

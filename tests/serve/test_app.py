@@ -133,8 +133,8 @@ def test_versions_are_listed_and_activated(fresh: Any, other_bundle: Bundle) -> 
         assert client.post("/v1/versions/2/activate", headers=WRITER).json()["model"] == other_bundle.manifest.model_fingerprint
         assert search(client, {"id": "3"})["version"] == 2
         gone = client.post("/v1/versions/9/activate", headers=WRITER)
-        assert gone.status_code == 409
-        assert gone.json()["error"]["reason"].endswith("has no version 9; it has 1, 2")
+        assert gone.status_code == 404
+        assert gone.json() == {"error": {"reason": "there is no version 9; GET /v1/versions lists those that there are"}}
         assert client.get("/v1/versions").json()["current"] == 2
 
 
@@ -193,7 +193,7 @@ NAMELESS: list[tuple[str, str, bytes, int]] = [
     ("POST", "/v1/search", b"{", 400),
     ("POST", "/v1/search", b'{"queries": [{"id": "nobody"}]}', 422),
     ("PUT", "/v1/items", b"{}", 422),
-    ("POST", "/v1/versions/9/activate", b"", 409),
+    ("POST", "/v1/versions/9/activate", b"", 404),
 ]
 
 
@@ -464,7 +464,9 @@ def test_items_that_make_no_sense_are_refused(client: httpx.Client, body: Any, p
         ("POST", "/v1/items", 405),
         ("GET", "/v2/search", 404),
         ("POST", "/v1/versions/one/activate", 422),
-        ("POST", f"/v1/versions/{10**30}/activate", 409),
+        ("POST", f"/v1/versions/{10**30}/activate", 404),
+        ("POST", f"/v1/versions/{10**1000}/activate", 404),
+        ("POST", "/v1/versions/-1/activate", 404),
         ("GET", "/v1/items/%00%ff", 404),
         ("GET", "/v1/items/", 404),
         ("TRACE", "/", 405),

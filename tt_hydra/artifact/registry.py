@@ -24,7 +24,7 @@ from tt_hydra.artifact.changes import CHANGES, ChangeLog
 from tt_hydra.artifact.files import REMOVED, link_or_copy, publish, remove_tree, sizes, sync
 from tt_hydra.artifact.lock import FileLock
 from tt_hydra.artifact.manifest import Manifest
-from tt_hydra.errors import BundleError, OvertakenError
+from tt_hydra.errors import BundleError, NoVersionError, OvertakenError
 
 REGISTRY = "registry"
 """Its folder under the root of all outputs."""
@@ -105,13 +105,14 @@ class Registry:
         """One version.
 
         Raises:
-            BundleError: there is no such version, or its manifest is damaged.
+            NoVersionError: there is no such version.
+            BundleError: its manifest is damaged.
         """
         folder = next((each for each in self._folders() if int(each.name) == number), None)
         version = None if folder is None else _opened(folder)
         if version is None:
             held = ", ".join(str(each.number) for each in self.versions()) or "none"
-            raise BundleError(f"{self.folder} has no version {number}; it has {held}")
+            raise NoVersionError(f"{self.folder} has no version {number}; it has {held}")
         return version
 
     def running(self, otherwise: str) -> Version:

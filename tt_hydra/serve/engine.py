@@ -152,7 +152,8 @@ class Engine:
         """Makes a version current and serves it from now on.
 
         Raises:
-            BundleError: there is no such version, it is damaged, or another process writes to the registry.
+            NoVersionError: there is no such version.
+            BundleError: it is damaged, or another process writes to the registry.
         """
         with self._loading:
             served = self._loaded(number)

@@ -11,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from tt_hydra.errors import BundleError
+from tt_hydra.errors import BundleError, NoVersionError
 from tt_hydra.serve.app.asking import items
 from tt_hydra.serve.app.errors import JSON, Refused
 from tt_hydra.serve.app.models import DeleteAnswer, DeleteBody, ItemAnswer, Marked, UpsertAnswer, UpsertBody
@@ -66,7 +66,10 @@ def routes(service: Service) -> APIRouter:
         It answers when the version is loaded and warm, which may take longer than the service allows for all other requests.
         """
         service.require_token(request)
-        return _answer(await service.aside(engine.activate, number))
+        try:
+            return _answer(await service.aside(engine.activate, number))
+        except NoVersionError as error:
+            raise Refused(404, f"there is no version {number}; GET /v1/versions lists those that there are") from error
 
     return router
 
