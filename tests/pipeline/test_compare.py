@@ -235,6 +235,8 @@ def test_real_runs_in_a_real_process(command, undisturbed, in_process):
     (folder,) = (line.outputs / "compare").iterdir()
     found = json.loads((folder / "compare.json").read_text())
     metrics = [json.loads((line.outputs / "run" / name / "metrics.json").read_text()) for name in (first, second)]
+    assert "test/ann/recall@10" in [row["key"] for row in found["quality"]]
+    assert not any(key.startswith("test/ann/recall@10") for key in found["costs"])
     for row in found["quality"]:
         assert row["values"] == pytest.approx([each[row["key"]] for each in metrics], abs=1e-6)
         if "/model/" in row["key"]:
@@ -246,3 +248,23 @@ def test_real_runs_in_a_real_process(command, undisturbed, in_process):
     refused = type(line)(line.folder, ["compare", f"runs=[{first},nothing]"]).run()
     assert (refused.status, refused.err.count("\n")) == (2, 1)
     assert "'nothing' is no run" in refused.err
+
+
+def test_runs_of_ready_made_vectors_are_compared_by_what_their_indexes_find(command, in_process, tmp_path):
+    folder = tmp_path / "vectors"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    np.save(folder / "items.npy", random.normal(size=(300, 16)).astype(np.float32))
+    np.save(folder / "queries.npy", random.normal(size=(40, 16)).astype(np.float32))
+    (folder / "query_ids.txt").write_text("".join(f"q{number}\n" for number in range(40)))
+    given = ["data=vectors", f"data.path={folder}"]
+    line = command("index=flat", data=given, folder=tmp_path)
+    exact = in_process(line)["test/ann/recall@10"]
+    coarse = in_process(line, "quantization=binary", "quantization.refine=0")["test/ann/recall@10"]
+    runs = sorted(path for path in (line.outputs / "run").iterdir() if not path.is_symlink())
+    found = compare(CompareSettings(runs=tuple(map(str, runs)), outputs=line.outputs, run_dir=tmp_path / "compared"))
+    (row,) = found.quality
+    assert (row.key, found.queries) == ("test/ann/recall@10", 20)
+    assert row.values == pytest.approx([exact, coarse])
+    assert row.differences[0].high < 0
+    assert set(pl.read_parquet(runs[0] / "per_query_test.parquet")["query"]) < {f"q{number}" for number in range(40)}

@@ -87,7 +87,7 @@ def compare(settings: CompareSettings, command: str = "") -> Comparison:
     tables, notes = _paired(runs, split, options.queries)
     if options.split is None and split != "test":
         notes.insert(0, "not every run has figures of test queries: validation queries are compared, on which settings were chosen")
-    differing = _settings(runs)
+    differing, quality = _settings(runs), _quality(tables, split, options)
     comparison = Comparison(
         command=command,
         runs=_described(runs),
@@ -95,8 +95,8 @@ def compare(settings: CompareSettings, command: str = "") -> Comparison:
         queries=tables[0][QUERY].n_unique(),
         rows=len(tables[0]),
         settings=differing,
-        quality=_quality(tables, split, options),
-        costs=_costs([run.metrics for run in runs], split),
+        quality=quality,
+        costs=_costs([run.metrics for run in runs], split, [row.key for row in quality]),
         notes=[*notes, *_warnings(runs, differing)],
     )
     settings.run_dir.mkdir(parents=True, exist_ok=True)
@@ -165,10 +165,11 @@ def _order(name: str) -> tuple[str, tuple[int, str, int]]:
     return "" if kind == "model" else kind, metric_order(metric)
 
 
-def _costs(metrics: Sequence[Mapping[str, float]], split: str) -> dict[str, list[float | None]]:
-    """Figures that no query has by itself, in the order of their names."""
+def _costs(metrics: Sequence[Mapping[str, float]], split: str, paired: Sequence[str]) -> dict[str, list[float | None]]:
+    """Figures that no query has by itself, in the order of their names; recall against exact search where a run kept it as a whole only."""
     ann = f"{split}/ann/recall@10"
-    known = {key for each in metrics for key in each if not key.startswith(("valid/", "test/")) or key.startswith(ann)}
+    whole = () if ann in paired else (ann,)
+    known = {key for each in metrics for key in each if not key.startswith(("valid/", "test/")) or key.startswith(whole)}
     return {key: [each.get(key) for each in metrics] for key in sorted(known)}
 
 

@@ -48,7 +48,7 @@ class FinishedRun:
         """
         path = self.folder / _per_query(split)
         if not path.is_file():
-            raise DataError(f"{path} is missing: the run had no labelled {split} queries; compare.split=valid or test chooses others")
+            raise DataError(f"{path} is missing: the run measured no {split} queries; compare.split=valid or test chooses others")
         try:
             table = pl.read_parquet(path)
         except (pl.exceptions.PolarsError, OSError) as error:

@@ -46,6 +46,7 @@ def given(vectors: tuple[FloatArray, FloatArray], valid_share: float, seed: int,
     np.save(folder / ITEMS, items)
     for part, rows in given_parts(len(queries), valid_share, seed).items():
         np.save(folder / queries_file(part), queries[rows])
+        np.save(folder / rows_file(part), rows)
     (folder / SUMMARY).write_text(json.dumps({}), encoding="utf-8")
 
 
@@ -64,6 +65,11 @@ def recall_item_text(towers: TwoTower, folder: Path) -> None:
     """Gives the towers the items' text vectors that the stage wrote, so that nobody encodes them again."""
     if (folder / ITEM_TEXT).exists():
         towers.set_item_text(torch.from_numpy(np.load(folder / ITEM_TEXT)))
+
+
+def rows_file(part: str) -> str:
+    """Name of the file that says whose an evaluation part's ready-made query vectors are."""
+    return f"rows_{part}.npy"
 
 
 def queries_file(part: str) -> str:

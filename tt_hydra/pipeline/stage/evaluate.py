@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,7 @@ from tt_hydra.data.parts import EvalPart
 from tt_hydra.index.budget import Budget
 from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.threads import single_thread
-from tt_hydra.metrics.ann import ann_recall
+from tt_hydra.metrics.ann import recall_per_query
 from tt_hydra.metrics.exact import exact_search
 from tt_hydra.metrics.latency import Latency, measure_latency
 from tt_hydra.metrics.ranking import DEFAULT_CUTOFFS, TEN, evaluate_ranking
@@ -28,7 +29,7 @@ from tt_hydra.metrics.significance import mean_intervals
 from tt_hydra.pipeline.limits import missed
 from tt_hydra.pipeline.settings import EvaluateSettings
 from tt_hydra.pipeline.stage.account import RECALL, Labelled, Unlabelled, lost, prefix_recall
-from tt_hydra.pipeline.stage.embed import ITEMS, PARTS, load_vectors, queries_file
+from tt_hydra.pipeline.stage.embed import ITEMS, PARTS, load_vectors, queries_file, rows_file
 from tt_hydra.pipeline.stage.embed import SUMMARY as EMBEDDING
 from tt_hydra.pipeline.stage.exclude import search_excluding
 from tt_hydra.pipeline.stage.index import SUMMARY as BUILDING
@@ -67,7 +68,8 @@ class Evaluation:
 def evaluate(evaluation: Evaluation, folder: Path) -> None:
     """Writes ``metrics.json`` and, for each part, ``per_query_<part>.parquet``: a row for each example with labels, in its order.
 
-    Its column ``query`` says whose example it is; where events carry their own texts, a query is there once for each text.
+    Its column ``query`` says whose example it is; where events carry their own texts, a query is there once for each text. Where there are
+    no labels at all, every query has a row, and no figure but the recall against exact search.
     """
     metrics: Metrics = {}
     for part in _parts(evaluation):
@@ -107,24 +109,34 @@ def _measure_part(evaluation: Evaluation, part: Split, folder: Path) -> Metrics:
     items = load_vectors(evaluation.embedding, ITEMS)
     exact = exact_search(queries, items, ANN_CUTOFF, evaluation.index.metric)
     found = evaluation.index.search(queries, ANN_CUTOFF)
-    recall = ann_recall(
-        found, exact, queries, items, evaluation.index.metric, seed=evaluation.seed, resamples=evaluation.settings.resamples
-    )
-    metrics = {
-        f"{part}/ann/recall@10": recall.value,
-        f"{part}/ann/recall@10/ci_low": recall.low,
-        f"{part}/ann/recall@10/ci_high": recall.high,
-    }
+    recall = recall_per_query(found, exact, queries, items, evaluation.index.metric)
+    metrics = _with_intervals(f"{part}/ann", {RECALL: recall}, evaluation)
     if len(block.relevant.values):
-        metrics |= _quality(evaluation, part, block, queries, items, folder)
-    elif isinstance(evaluation.index, FaissIndex):
-        judge = Unlabelled(queries=queries, items=items, exact=exact, metric=evaluation.index.metric)
-        steps = lost(judge, evaluation.index, 1.0, recall.value)
-        metrics |= {f"{part}/ann/lost/{step}": value for step, value in steps.items() if step != "model"}
+        quality, examples = _quality(evaluation, part, block, queries, items)
+        metrics |= quality
+        recall = recall[np.diff(block.relevant.offsets) > 0]
+        np.save(folder / f"results_{part}.npy", _examples(examples.result, evaluation.settings.examples))
+        table = examples.table
+    else:
+        rows = block.query_rows if evaluation.dataset.vectors is None else np.load(evaluation.embedding / rows_file(part))
+        table = {"query": evaluation.dataset.query_ids.gather(rows).to_list(), "answers": [""] * len(queries)}
+        if isinstance(evaluation.index, FaissIndex):
+            judge = Unlabelled(queries=queries, items=items, exact=exact, metric=evaluation.index.metric)
+            steps = lost(judge, evaluation.index, 1.0, metrics[f"{part}/ann/{RECALL}"])
+            metrics |= {f"{part}/ann/lost/{step}": value for step, value in steps.items() if step != "model"}
+    pl.DataFrame({**table, f"ann/{RECALL}": recall}).write_parquet(folder / f"per_query_{part}.parquet")
     return metrics
 
 
-def _quality(evaluation: Evaluation, part: str, block: EvalPart, queries: FloatArray, items: FloatArray, folder: Path) -> Metrics:
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    """The examples of a part one by one: their figures as columns, and the ten best of each."""
+
+    table: dict[str, Any]
+    result: SearchResult
+
+
+def _quality(evaluation: Evaluation, part: str, block: EvalPart, queries: FloatArray, items: FloatArray) -> tuple[Metrics, _Examples]:
     """Figures against the labels: through exact search (``model``) and through the index (``index``), for the first ten asked for ten."""
     seen = block.seen if evaluation.settings.exclude_seen else None
     depth = DEFAULT_CUTOFFS.deepest
@@ -147,9 +159,7 @@ def _quality(evaluation: Evaluation, part: str, block: EvalPart, queries: FloatA
     labelled = Labelled(queries=queries, items=items, relevant=block.relevant, gains=block.gains, seen=seen, metric=evaluation.index.metric)
     metrics |= _accounted(evaluation, part, labelled, metrics)
     answers = _answers(block.relevant, evaluation.dataset.item_ids.to_list())
-    pl.DataFrame({"query": list(judged), "answers": answers, **columns}).write_parquet(folder / f"per_query_{part}.parquet")
-    np.save(folder / f"results_{part}.npy", _examples(ten, evaluation.settings.examples))
-    return metrics
+    return metrics, _Examples({"query": list(judged), "answers": answers, **columns}, ten)
 
 
 def _answers(relevant: Ragged, item_ids: Sequence[str]) -> list[str]:
