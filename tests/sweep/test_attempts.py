@@ -40,24 +40,23 @@ def interrupted(run: Callable[[Job], Outcome], *told: object, **settings: object
         drive(plan(*told, **settings), run)
 
 
-def test_downtime_is_no_time_of_the_study_and_each_attempt_is(tmp_path, turn):
-    """Attempts of 10, 22 and 30 s, an hour apart, are 62 of a minute's 60: the trial comes to its end, and it is the last."""
+@pytest.mark.parametrize("seconds", [(10, 22, 30), (10, 70, 5)], ids=["on the last one", "and no trial is complete"])
+def test_downtime_is_no_time_of_the_study_and_each_attempt_is(tmp_path, turn, seconds):
+    """Attempts an hour apart use up a minute: the trial comes to its end, without which there was no result, and it is the last."""
+    attempts = list(seconds)
 
-    def attempt(seconds: float, ends: bool = False) -> Callable[[Job], Outcome]:
-        def run(job: Job) -> Outcome:
-            turn(seconds)
-            if not ends:
-                raise KeyboardInterrupt
-            return parabola(job)
-
-        return run
+    def run(job: Job) -> Outcome:
+        turn(attempts.pop(0))
+        if attempts:
+            raise KeyboardInterrupt
+        return parabola(job)
 
     told = {"n_trials": None, "minutes": 1.0}
-    for seconds in (10, 22):
-        interrupted(attempt(seconds), tmp_path, **told)
+    for _ in range(2):
+        interrupted(run, tmp_path, **told)
         turn(DOWN)
-    record = drive(plan(tmp_path, **told), attempt(30, ends=True)).record()
-    assert [(trial.number, trial.state, trial.seconds) for trial in record.trials] == [(0, "complete", 62.0)]
+    record = drive(plan(tmp_path, **told), run).record()
+    assert [(trial.number, trial.state, trial.seconds) for trial in record.trials] == [(0, "complete", sum(seconds))]
     assert record.stopped == "the time was up (sweep.minutes=1)"
 
 

@@ -164,8 +164,9 @@ class Driver:
         with self._gate():
             trials = self._trials()
             ended = self._reached(trials, self._records())
+            fruitless = not any(trial.state == TrialState.COMPLETE for trial in trials)  # what was begun is then the only hope of a winner
             for dead in (trial for trial in trials if trial.state == TrialState.RUNNING and not self._locks.alive(trial)):
-                claimed = self._take_over(dead) if not ended or self._limits.full(trials) else None
+                claimed = self._take_over(dead) if not ended or fruitless or self._limits.full(trials) else None
                 if claimed is not None:
                     return claimed
             return None if ended else self._begin(len(trials))
