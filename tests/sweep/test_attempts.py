@@ -117,3 +117,19 @@ def test_a_machine_that_may_be_gone_counts_until_its_last_sign_of_life(tmp_path,
     turn(DOWN)
     record = drive(plan(tmp_path / "here", **told), run).record()
     assert [trial.state for trial in record.trials] == ["running", "complete"]
+
+
+def test_epochs_that_are_trained_again_after_a_kill_are_no_warnings(tmp_path, recwarn):
+    """A training goes on from its last checkpoint, which may lie some epochs back."""
+
+    def run(job: Job) -> Outcome:
+        job.watch(1, 0.5)
+        if not went_on:
+            raise KeyboardInterrupt
+        return parabola(job)
+
+    went_on = False
+    interrupted(run, tmp_path, n_trials=1)
+    went_on = True
+    assert drive(plan(tmp_path, n_trials=1), run).record().trials[0].curve == [0.5]
+    assert [str(each.message) for each in recwarn] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,5 +93,6 @@ def acquire(lock: FileLock) -> None:
 
 
 def quieten() -> None:
-    """Leaves to us what is told of trials."""
+    """Leaves to us what is told of trials; a training that goes on from its last checkpoint may come to the same epochs again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", "The reported value is ignored because this `step=", UserWarning)
