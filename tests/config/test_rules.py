@@ -60,7 +60,7 @@ def test_a_bias_of_each_item_needs_dot_products_and_its_dimension(told):
     one(told("item_bias=true"), "item_bias: is true, but under metric=cosine", "set metric=dot")
     one(told(*wanted, "embedding_dim=1"), "embedding_dim=1 leaves none")
     one(told(*wanted, "loss=matryoshka", "loss.dims=[32]"), "takes the last dimension, which loss.dims cuts off")
-    one(told(*wanted, "index=auto", "index.prefixes=[32]"), "which index.prefixes cuts off")
+    assert any("which index.prefixes cuts off" in problem for problem in told(*wanted, "index=auto", "index.prefixes=[32]"))
     assert any("which prefix_dim cuts off" in problem for problem in told(*wanted, "prefix_dim=32"))
     assert told("metric=dot") != [], "without it dot products want another temperature"
 
@@ -303,11 +303,26 @@ def test_prefixes_are_shorter_than_the_vectors(told):
 
 def test_an_index_keeps_a_prefix_that_was_trained(told):
     assert told("loss=matryoshka", "prefix_dim=16") == []
-    one(told("loss=matryoshka", "prefix_dim=24"), "prefix_dim: is 24", "trained are [16, 32]", "choose one of them")
+    one(told("loss=matryoshka", "prefix_dim=24"), "prefix_dim: is 24", "trained are [16, 32]", "choose among them")
     one(told("prefix_dim=24"), "prefix_dim: is 24", "loss=sampled_softmax trains whole vectors alone", "loss.dims=[24]")
     assert any("prefix_dim=64 is no shorter than the vectors, which have 64" in problem for problem in told("prefix_dim=64"))
     assert any("prefix_dim must be at least 1" in problem for problem in told("prefix_dim=0"))
     assert told("data=vectors", "data.path=.", "prefix_dim=128") == [], "embedding_dim says nothing about given vectors"
+
+
+def test_prefixes_that_an_index_tries_are_shorter_than_the_vectors_and_were_trained(told, look):
+    trained, given = ("index=auto", "loss=matryoshka"), ("index=auto", "data=vectors", "data.path=.")
+    assert told(*trained) == []
+    assert told(*trained, "index.prefixes=[16]") == []
+    one(told(*trained, "index.prefixes=[16,64,128]"), "index.prefixes: holds [64, 128]", "shorter than embedding_dim=64")
+    one(told(*trained, "prefix_dim=16", "index.prefixes=[32]"), "index.prefixes: is [32], and prefix_dim=16", "index.prefixes=null")
+    one(told(*trained, "index.prefixes=[8,16,24]"), "index.prefixes: holds [8, 24]", "trained are [16, 32]", "choose among them")
+    (problem,) = look("index=auto", "index.prefixes=[8]").problems
+    one([str(problem)], "index.prefixes: holds [8]", "loss=sampled_softmax trains whole vectors alone", "loss.dims=[8]")
+    assert problem.warning, "recall is measured: the index that is found keeps the budget all the same"
+    assert told("index=auto", "embedding_dim=null", "loss=matryoshka", "loss.dims=[512]", "index.prefixes=[512]") == []
+    assert told(*given, "index.prefixes=[128]") == [], "neither embedding_dim nor a loss says anything about given vectors"
+    one(told(*given, "index.prefixes=[128]", "prefix_dim=16"), "index.prefixes: is [128], and prefix_dim=16")
 
 
 def test_the_quantization_must_suit_the_prefix(told):

@@ -91,12 +91,41 @@ def prefixes(spec: Spec) -> Iterator[Problem]:
 
 def cut(spec: Spec) -> Iterator[Problem]:
     """An index over a prefix that no loss was trained on."""
-    prefix, widths = spec["prefix_dim"], sorted({dim for _, loss in losses(spec["loss"]) for dim in loss.get("dims") or ()})
-    if prefix is None or prefix in widths or spec["data"][TARGET] == VECTORS:
+    prefix = spec["prefix_dim"]
+    if prefix is not None and _untrained(spec, [prefix]):
+        yield Problem("prefix_dim", f"is {prefix}, {_expect(spec, [prefix])}", warning=True)
+
+
+def tried(spec: Spec) -> Iterator[Problem]:
+    """Prefixes for index=auto to try that it cannot, or that no loss was trained on."""
+    wanted, dim, chosen = list(spec["index"].get("prefixes") or ()), spec["embedding_dim"], spec["prefix_dim"]
+    if wanted and chosen is not None:
+        fix = "set index.prefixes=null, or prefix_dim=null and the list to all that shall be tried"
+        yield Problem("index.prefixes", f"is {wanted}, and prefix_dim={chosen} leaves nothing to try; {fix}")
         return
+    given = spec["data"][TARGET] == VECTORS
+    if wide := [] if given or dim is None else [each for each in wanted if each >= dim]:
+        yield Problem("index.prefixes", f"holds {wide}, and a prefix must be shorter than embedding_dim={dim}")
+    if untrained := _untrained(spec, [each for each in wanted if each not in wide]):
+        yield Problem("index.prefixes", f"holds {untrained}, {_expect(spec, untrained)}", warning=True)
+
+
+def _untrained(spec: Spec, prefixes: list[int]) -> list[int]:
+    """Those that no loss trains; of given vectors nothing is known."""
+    widths = _trained(spec)
+    return [] if spec["data"][TARGET] == VECTORS else [each for each in prefixes if each not in widths]
+
+
+def _expect(spec: Spec, untrained: list[int]) -> str:
+    """What comes of prefixes that no loss trains, and what to do instead."""
+    widths = _trained(spec)
     lack = f"are {widths}" if widths else f"are none: loss={option_of(spec['loss'])} trains whole vectors alone"
-    fix = "choose one of them, or add it" if widths else f"choose loss=matryoshka loss.dims=[{prefix}], or quantization=pca"
-    yield Problem("prefix_dim", f"is {prefix}, and the prefixes that were trained {lack}; expect less recall, or {fix}", warning=True)
+    fix = "choose among them, or add to them" if widths else f"choose loss=matryoshka loss.dims={untrained}, or quantization=pca"
+    return f"and the prefixes that were trained {lack}; expect less recall, or {fix}"
+
+
+def _trained(spec: Spec) -> list[int]:
+    return sorted({dim for _, loss in losses(spec["loss"]) for dim in loss.get("dims") or ()})
 
 
 def bias(spec: Spec) -> Iterator[Problem]:
@@ -147,5 +176,5 @@ def _labels(data: Spec) -> tuple[str, ...] | None:
     return tuple(interactions.get("labels") or ()) if isinstance(interactions, Mapping) else ()
 
 
-RULES: tuple[Rule, ...] = (teacher, rated_negatives, late_pool, two_teachers, cross_encoder, prefixes, cut, bias, labels, guide)
+RULES: tuple[Rule, ...] = (teacher, rated_negatives, late_pool, two_teachers, cross_encoder, prefixes, cut, tried, bias, labels, guide)
 """In the order in which their problems are told."""

@@ -94,7 +94,13 @@ def test_only_the_quantization_families_and_prefix_that_were_asked_for_are_tried
     found = search(Budget(), Auto(families=("ivf",), threads=1), Int8())
     assert {(point.family, point.quantization) for point in found.points} == {("ivf", "int8")}
     assert {point.dim for point in search(Budget(), Auto(families=("flat",)), prefix=12).points} == {12}
-    assert {point.dim for point in search(Budget(), Auto(families=("flat",), prefixes=(8, 16, 99))).points} == {8, 16, DIM}
+    assert {point.dim for point in search(Budget(), Auto(families=("flat",), prefixes=(8, 16))).points} == {8, 16, DIM}
+
+
+def test_prefixes_that_are_no_shorter_than_the_vectors_are_left_out_with_a_warning(search, caplog: pytest.LogCaptureFixture) -> None:
+    found = search(Budget(), Auto(families=("flat",), prefixes=(8, 99, DIM)))
+    assert {point.dim for point in found.points} == {8, DIM}
+    assert "index.prefixes holds [24, 99], no shorter than the vectors, which have 24 dimensions: not tried" in caplog.text
 
 
 def test_a_budget_that_nothing_keeps_is_refused_with_what_would_have_to_give_way(search, tmp_path) -> None:

@@ -146,9 +146,15 @@ def describe(job: Job, vectors: FloatArray) -> VectorFacts:
     spread = float(np.log(norms[norms > 0]).std()) if (norms > 0).any() else 0.0
     threads = job.auto.threads or os.cpu_count() or 1
     dim = vectors.shape[1]
-    searched = sorted(prefix for prefix in job.auto.prefixes or () if prefix < dim)
-    prefixes = (None, *searched) if job.prefix_dim is None else (job.prefix_dim,)
+    prefixes = (None, *_shorter(job.auto.prefixes or (), dim)) if job.prefix_dim is None else (job.prefix_dim,)
     return VectorFacts(size=len(vectors), dim=dim, norm_spread=spread, threads=threads, prefixes=prefixes)
+
+
+def _shorter(prefixes: Sequence[int], dim: int) -> list[int]:
+    """Those that cut something off; of an encoder's or given vectors nobody knows the width before."""
+    if wide := sorted(prefix for prefix in prefixes if prefix >= dim):
+        logger.warning("index.prefixes holds %s, no shorter than the vectors, which have %d dimensions: not tried", wide, dim)
+    return sorted(prefix for prefix in prefixes if prefix < dim)
 
 
 def operating_points(found: Tuned, budget: Budget, catalogue: VectorFacts) -> list[OperatingPoint]:
