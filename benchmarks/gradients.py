@@ -75,6 +75,8 @@ TASKS = (
 LOSSES: Mapping[str, tuple[str, ...]] = {
     "infonce": ("loss=infonce",),
     "infonce, two-sided": ("loss=infonce", "loss.symmetric=true"),
+    "infonce, all positives": ("loss=infonce", "loss.positives=all"),
+    "infonce, all positives, two-sided": ("loss=infonce", "loss.positives=all", "loss.symmetric=true"),
     "sampled_softmax": ("loss=sampled_softmax",),
     "sampled_softmax, left out": ("loss=sampled_softmax", "loss.positive=left_out"),
     "sigmoid": ("loss=sigmoid",),

@@ -123,7 +123,7 @@ def not_measured(loss: Loss, sampler: NegativeSampler) -> str | None:
 
 
 def selftest(loss: Loss, sampler: NegativeSampler, steps: int = STEPS) -> list[tuple[str, Nearness]]:
-    """The pair, the same without its correction (or with one, where the loss has none), and the softmax over all items as the floor.
+    """The pair, the same without its correction (or with one, where the loss has none), and the softmax over all items, trained as long.
 
     The learned scores are free numbers, one for each query and item, so that nothing but the objective keeps them from the truth.
     """
