@@ -122,11 +122,14 @@ def test_a_large_write_goes_in_parts_that_a_service_takes(client, service, monke
     assert [[item["id"] for item in asked.body["items"]] for asked in service.asked] == [["0", "1"], ["2", "3"], ["4"]]
 
 
-@pytest.mark.parametrize("given", ["environment", "argument"])
-def test_where_the_token_comes_from(service, monkeypatch, given):
-    monkeypatch.setenv("TT_HYDRA_TOKEN", TOKEN if given == "environment" else "another")
+@pytest.mark.parametrize(
+    ("environment", "argument"), [(TOKEN, None), (f" {TOKEN}\n", None), ("another", TOKEN)], ids=["environment", "with blanks", "argument"]
+)
+def test_where_the_token_comes_from(service, monkeypatch, environment, argument):
+    """A mounted secret often ends with a newline."""
+    monkeypatch.setenv("TT_HYDRA_TOKEN", environment)
     service.routes["GET /v1/schema"] = with_token(always({"query": {}}))
-    with Client(service.url, token=None if given == "environment" else TOKEN) as client:
+    with Client(service.url, token=argument) as client:
         assert client.schema() == {"query": {}}
 
 

@@ -54,7 +54,7 @@ class Client:
         retries: int = 4,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        token = os.environ.get(TOKEN) if token is None else token
+        token = os.environ.get(TOKEN, "").strip() or None if token is None else token
         self._http = Http(url, token, timeout, retries, transport)
 
     def search(self, query: Query, *, k: int = 10, **more: Any) -> Results:
