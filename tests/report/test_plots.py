@@ -41,6 +41,12 @@ def test_the_best_epoch_is_the_first_of_the_highest():
     assert (note["x"], note["y"], note["text"]) == (2, 0.3, "best 0.3000")
 
 
+@pytest.mark.parametrize(("epochs", "axis"), [(4, {"dtick": 1}), (40, {"nticks": 8})])
+def test_epochs_are_named_by_whole_numbers(epochs, axis):
+    records = [{"epoch": epoch, "loss": 1.0} for epoch in range(epochs)]
+    assert specification(BY_NAME["loss"], records)["layout"]["xaxis"].items() >= axis.items()
+
+
 def test_missing_and_infinite_values_are_gaps():
     records = [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": float("inf")}, {"epoch": 3}, {"epoch": 4, "loss": None}]
     assert specification(BY_NAME["loss"], records)["data"][0]["y"] == [2.0, None, None, None]

@@ -95,6 +95,7 @@ def test_the_curves_tell_what_was_asked_for(train: Train) -> None:
 def test_the_curves_tell_the_declared_number_of_negatives_beside_the_observed(train: Train) -> None:
     """From 32 to 8 over six steps: a geometric curve, whose means over the two epochs' steps are these."""
     curves = TrainingSummary.load(train(max_epochs=2, curriculum=TargetHardness(start=32, end=8))).curves
+    assert not any(name.startswith("negatives_") for point in curves for name in point), "it moves the temperature, not what is drawn"
     declared = [32 * 4 ** (-step / 5) for step in range(6)]
     assert [point["effective_negatives_declared"] for point in curves] == pytest.approx(
         [sum(declared[:3]) / 3, sum(declared[3:]) / 3], rel=1e-4

@@ -29,6 +29,8 @@ class Plot:
     best: bool = False
 
 
+MOST_TICKS = 8
+"""Epochs that are all named on an axis: between fewer, plotly would name halves."""
 PLOTS = (
     Plot("loss", "Training loss", "Mean over the epoch's steps.", {"loss": "loss"}),
     Plot(
@@ -85,7 +87,7 @@ def specification(plot: Plot, records: Records) -> dict[str, Any]:
         if _values(records, key)
     ]
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": "epoch"}, "tickformat": "d", "nticks": 8},
+        "xaxis": {"title": {"text": "epoch"}, "tickformat": "d", **({"dtick": 1} if len(epochs) <= MOST_TICKS else {"nticks": MOST_TICKS})},
         "yaxis": {"tickformat": "~g", "nticks": 6},
         "showlegend": len(traces) > 1,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -250,7 +250,8 @@ def _shared(gradient: Tensor) -> Tensor:
 def _told(hardness: Hardness, like: Tensor) -> dict[str, Tensor]:
     """What a curriculum asks for, as far as it asks for anything."""
     first, last = hardness.window or (None, None)
-    share = None if hardness == Hardness() else hardness.share
+    of_drawn = replace(hardness, temperature=1.0, effective_negatives=None)
+    share = None if of_drawn == Hardness() else hardness.share
     asked = {
         "negatives_share": share,
         "negatives_window_first": first,
