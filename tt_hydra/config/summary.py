@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tt_hydra.component import TARGET
+from tt_hydra.component import TARGET, option_of
 from tt_hydra.config import signature
 
 Spec = Mapping[str, Any]
@@ -41,7 +41,7 @@ def summary(spec: Spec) -> list[tuple[str, str]]:
 
 def _component(node: Spec) -> str:
     module, _, class_name = str(node[TARGET]).rpartition(".")
-    name = class_name.lower() if module.startswith("tt_hydra.train.") else module.rpartition(".")[2]
+    name = class_name.lower() if module.startswith("tt_hydra.train.") else option_of(node)
     values = _values(node)
     return f"{name} ({values})" if values else name
 

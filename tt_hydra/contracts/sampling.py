@@ -159,6 +159,24 @@ class Drawn:
         nan = np.full(size, np.nan, np.float32)
         return cls(rows=rows, origin=np.full(size, int(origin)), owner=np.full(size, -1), teacher=nan)
 
+    def log_q(self, rows: IntArray, presence: FloatArray, in_batch: bool) -> FloatArray:
+        """``(rows,)`` log probability of each candidate to be one, in either of two independent ways: ``p + (1 - p) q``.
+
+        Args:
+            rows: catalogue rows of the candidates.
+            presence: log probability that each is a candidate which all queries share. Where none is, it stands in for what is never drawn
+                for a query, a positive.
+            in_batch: whether the other queries' positives are shared.
+        """
+        drawn = self.chances.log_q_of(rows)
+        reachable = drawn > -np.inf
+        if not in_batch and not (self.owner < 0).any():
+            return np.where(reachable, drawn, presence)
+        with np.errstate(divide="ignore"):
+            neither = np.log(-np.expm1(np.minimum(drawn, 0)))
+        either: FloatArray = np.logaddexp(drawn, neither + presence).astype(np.float32)
+        return np.where(reachable, either, presence)
+
     def part(self, first: int, last: int) -> Drawn:
         """What concerns the queries ``first .. last - 1`` of the batch: their own rows, and those that were drawn for all."""
         kept = (self.owner < 0) | ((self.owner >= first) & (self.owner < last))

@@ -56,15 +56,14 @@ def assemble(
         whole: example numbers of all ranks; None where ``index`` has them.
     """
     train, size = dataset.train, len(index)
-    positives = train.item_rows[index]
-    rows = np.concatenate([positives, drawn.rows])
-    times = np.concatenate([train.times[index], _times_of_drawn(drawn, train.times[index], train.times[index if whole is None else whole])])
+    rows = np.concatenate([train.item_rows[index], drawn.rows])
+    own, every = train.times[index], train.times[index if whole is None else whole]
+    times = np.concatenate([own, _times_of_drawn(drawn, own, every)])
     keys, first, inverse = np.unique(dataset.item_keys(rows, times), return_index=True, return_inverse=True)
     item_rows = rows[first]
     view = dataset.training_view()
     known = view.known.take(view.questions[index])
     pairs = np.stack([known.owners(), known.values], axis=1)
-    shared = in_batch or bool((drawn.owner < 0).any())
     return Batch(
         queries=dataset.queries("train", index),
         items=dataset.items(item_rows, times[first]),
@@ -73,7 +72,7 @@ def assemble(
         positive=torch.from_numpy(inverse[:size]),
         known=torch.from_numpy(pairs),
         origin=torch.from_numpy(_origins(len(keys), inverse, drawn, in_batch)),
-        log_q=torch.from_numpy(log_either(log_presence(item_rows), drawn.chances.log_q_of(item_rows), shared)),
+        log_q=torch.from_numpy(drawn.log_q(item_rows, log_presence(item_rows), in_batch)),
         own=_own(drawn, inverse[:size], inverse[size:], len(keys)),
         weight=torch.from_numpy(train.weights[index]),
         teacher=torch.full((size,), torch.nan) if train.teacher is None else torch.from_numpy(train.teacher[index]),
@@ -113,20 +112,3 @@ def _own(drawn: Drawn, positive: IntArray, column: IntArray, size: int) -> OwnNe
     teacher = np.full(len(pairs), np.nan, np.float32)
     np.fmax.at(teacher, inverse, drawn.teacher[place])
     return OwnNegatives(*(torch.from_numpy(each) for each in (pairs // size, pairs % size, teacher)))
-
-
-def log_either(presence: FloatArray, drawn: FloatArray, shared: bool) -> FloatArray:
-    """``(items,)`` log probability of each candidate to be one, in either of two independent ways: ``p + (1 - p) q``.
-
-    Args:
-        presence: log probability that it is a candidate which all queries share.
-        drawn: log probability that it is drawn for one query; the others share it then.
-        shared: whether there are candidates of the first kind; without them ``presence`` stands in for what is never drawn, a positive.
-    """
-    reachable = drawn > -np.inf
-    if not shared:
-        return np.where(reachable, drawn, presence)
-    with np.errstate(divide="ignore"):
-        neither = np.log(-np.expm1(np.minimum(drawn, 0)))
-    either: FloatArray = np.logaddexp(drawn, neither + presence).astype(np.float32)
-    return np.where(reachable, either, presence)

@@ -123,9 +123,9 @@ class MultiTaskLoss(nn.Module):
         total = (fixed * (learned * losses + regulariser) * present).sum() / fixed.sum()
         parts = {f"{name}/loss": output.loss.detach() for name, output in outputs.items()}
         parts |= {f"{name}/weight": each for name, each in zip(self._tasks, (fixed * learned).detach(), strict=True)}
-        retrieval = {name: task for name, task in self._tasks.items() if task.loss is not None}
-        first = outputs[next(iter(retrieval))]
-        known = next((outputs[name] for name, task in retrieval.items() if task.loss is not None and task.loss.uses_temperature), first)
+        retrieval = [(outputs[name], task.loss) for name, task in self._tasks.items() if task.loss is not None]
+        first, _ = retrieval[0]
+        known = next((output for output, loss in retrieval if loss.uses_temperature), first)
         return dataclasses.replace(first, loss=total, effective_negatives=known.effective_negatives, parts={**first.parts, **parts})
 
 

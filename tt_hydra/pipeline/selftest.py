@@ -25,7 +25,6 @@ from tt_hydra.contracts import (
     Targets,
     TrainingView,
 )
-from tt_hydra.data.batches import log_either
 from tt_hydra.loss.matryoshka import Matryoshka
 from tt_hydra.loss.multi_task import MultiTask
 from tt_hydra.loss.sampled_softmax import SampledSoftmax
@@ -171,8 +170,7 @@ def _steps(world: World, sampler: FittedSampler, correction: Correction, seed: i
         positive = np.full(BATCH, int(Origin.IN_BATCH if sampler.in_batch else 0))
         origin = np.zeros(len(rows), np.int64)
         np.bitwise_or.at(origin, column, np.concatenate([positive, drawn.origin, np.full(len(remembered), int(Origin.QUEUE))]))
-        shared = sampler.in_batch or bool((drawn.owner < 0).any())
-        log_q = correction * log_either(sampler.log_presence(rows, BATCH * (1 + len(kept))), drawn.chances.log_q_of(rows), shared)
+        log_q = correction * drawn.log_q(rows, sampler.log_presence(rows, BATCH * (1 + len(kept))), sampler.in_batch)
         targets = Targets.plain(
             torch.from_numpy(column[:BATCH]), len(rows), origin=torch.from_numpy(origin), log_q=torch.from_numpy(log_q).float()
         )

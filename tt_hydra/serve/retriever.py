@@ -196,14 +196,21 @@ class Retriever:
 
     def _embed(self, queries: Sequence[Query]) -> FloatArray:
         if self._towers is None:
-            return self._known(queries)
+            found = self.known_vectors(queries)
+            for query in queries:
+                self.records.row(query)
+            return found
         return self.run_queries(self.query_features(queries))
 
-    def _known(self, queries: Sequence[Query]) -> FloatArray:
+    def known_vectors(self, queries: Sequence[Query]) -> FloatArray:
+        """Ready-made vectors of known queries, ``(n, dim)`` float32, whatever else is asked beside their ids.
+
+        Raises:
+            DataError: an unknown id, or none.
+        """
         for query in queries:
             if query.query_id is None:
                 raise DataError("this bundle was made from ready-made vectors and has no query tower: give query_id= or vector=")
-            self.records.row(query)
         return self.bundle.query_vectors[[self.records.number(str(query.query_id)) for query in queries]]
 
     def _run(self, embed: Callable[[Features], Tensor], features: Features) -> FloatArray:

@@ -58,7 +58,7 @@ class QueryTower:
             rows: their raw rows.
         """
         if self.run is None:
-            return self.retriever.embed_queries(queries)
+            return self.retriever.known_vectors(queries)
         return self.run(self.retriever.row_features(rows))
 
 
