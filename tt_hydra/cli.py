@@ -27,10 +27,10 @@ from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
 from tt_hydra.config.environment import environment
 from tt_hydra.config.overrides import message
 from tt_hydra.config.paths import OwnOptions, config_dir
-from tt_hydra.config.problems import refuse
+from tt_hydra.config.problems import Problem, refuse
 from tt_hydra.errors import ConfigError, TTHydraError, interruption
 from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job
-from tt_hydra.searches import examine, is_study, search_of
+from tt_hydra.searches import examine, is_study, search_of, unread
 from tt_hydra.train.rank import by_torchrun
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -130,6 +130,8 @@ def _refuse_mistakes(context: Context) -> None:
     refuse([*composed, *(problem for problem in found[0] if all(problem in others for others in found))])
     if len(found) == 1 and not inspecting:
         build(node, object)
+    if not (call.flags.multirun or inspecting):
+        _warn(unread(context.loader, call.command, call.overrides))
 
 
 def _refuse_study(context: Context) -> None:
@@ -139,9 +141,13 @@ def _refuse_study(context: Context) -> None:
     refuse(problems)
     doubts = examine(context.loader, call.command, search)
     refuse(doubts)
-    for problem in doubts:
-        print(f"warning: {problem}", file=sys.stderr)
+    _warn(doubts)
     context.call = replace(call, overrides=(*search.fixed, *call.overrides))  # Hydra composes what the sweep's options take, too
+
+
+def _warn(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
 
 
 def _job(config: DictConfig, context: Context) -> Mapping[str, float] | None:

@@ -21,6 +21,8 @@ from tt_hydra.proposals import propose, starts
 from tt_hydra.sweep.settings import SweepSettings
 from tt_hydra.sweep.space import Space
 
+SEARCHED = ("run", "check")
+"""Commands that can be a study."""
 TEXTS = ("name", "storage", "warm_start")
 """Keys of the ``sweep`` node that YAML reads as numbers where they are written so."""
 
@@ -56,13 +58,20 @@ class Search:
 
 def is_study(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> bool:
     """Whether what ``--multirun`` was told is a study rather than a grid: it names a space, or a sweep, or how many trials."""
-    if command not in ("run", "check"):
+    if command not in SEARCHED:
         return False
     if spaces.names_a_study(loader, overrides):
         return True
     line = spaces.sort(loader, overrides)
     config, problems = compose(loader, command, [*line.own, *line.fixed])
     return not problems and bool(config.sweep.space)
+
+
+def unread(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> list[Problem]:
+    """What the command line of a single run says of a search, which it does not read."""
+    told = spaces.named(spaces.sort(loader, overrides)) if command in SEARCHED else []
+    what = f"is read by --multirun alone, and this is a single run ({' '.join(told)}): add --multirun to search"
+    return [Problem("sweep", what, warning=True)] if told else []
 
 
 def search_of(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[Search, list[Problem]]:
@@ -124,7 +133,7 @@ def examine(loader: ConfigLoaderImpl, command: str, search: Search) -> list[Prob
     sound = next((each for each in checks if not each.errors), None)
     if sound is not None:
         build(sound, object)
-    return [problem for problem in common(checks) if problem.path != "sweep"]  # which says that a run by itself does not search
+    return common(checks)
 
 
 def _composed(loader: ConfigLoaderImpl, command: str, overrides: Sequence[str]) -> tuple[DictConfig, list[Problem]]:

@@ -53,16 +53,19 @@ def test_a_study(line, runs, capsys, tmp_path):
 
 def test_a_sweep_without_multirun_is_told_to_be_none(line, runs, capsys):
     """What a sweep itself runs hears nothing of it, nor does a grid."""
-    assert line("sweep=joint", "sweep.minutes=1", "budget.bytes_per_item=200") == 0
-    told = capsys.readouterr()
-    assert "warning: sweep: is read by --multirun alone" in told.err + told.out
-    assert len(runs) == 1
+    assert line("sweep=joint", "sweep.minutes=1", "seed=2", "hydra.sweeper.n_trials=2") == 0
+    given = "sweep=joint sweep.minutes=1 hydra.sweeper.n_trials=2"
+    said = f"warning: sweep: is read by --multirun alone, and this is a single run ({given}): add --multirun to search\n"
+    assert capsys.readouterr().err.count(said) == 1
+    assert line("check", "sweep.name=mine") == 0
+    assert "single run (sweep.name=mine)" in capsys.readouterr().err
+    assert line("seed=2") == 0
     assert line("--multirun", "sweep=joint", "sweep.minutes=1", "hydra.sweeper.n_trials=1", "budget.bytes_per_item=200") == 0
     assert line("check", "--multirun", "sweep=joint") == 0
     assert line("--multirun", "seed=1,2") == 0
     told = capsys.readouterr()
     assert "single run" not in told.err + told.out
-    assert len(runs) == 5
+    assert len(runs) == 6
 
 
 def test_the_winner_is_an_experiment(line, runs, tmp_path):

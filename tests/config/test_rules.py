@@ -15,15 +15,6 @@ def test_the_defaults_keep_every_rule(told):
     assert told() == []
 
 
-@pytest.mark.parametrize("command", ["run", "check"])
-def test_a_run_by_itself_searches_nothing(look, command):
-    (problem,) = look("sweep=joint", "sweep.minutes=1", command=command).problems
-    assert str(problem) == "sweep: is read by --multirun alone, and this is a single run (space, fixed, minutes): add --multirun to search"
-    assert problem.warning
-    one([str(each) for each in look("sweep.name=mine", command=command).problems], "single run (name): add --multirun")
-    assert look("sweep=default", "sweep.workers=1", command=command).problems == ()
-
-
 def test_a_tower_that_no_side_uses(told):
     both = ("tower@query_tower=mlp", "tower@item_tower=bert")
     assert told(*both) == []

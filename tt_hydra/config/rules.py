@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from tt_hydra.config import declared, objective, sampling, signature
 from tt_hydra.config.nodes import VECTORS, Rule, Spec, any_loss, changed, constant
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
-from tt_hydra.sweep.settings import SweepSettings
 
 MINED = "tt_hydra.negatives.mined.Mined"
 AUTO = "tt_hydra.index.auto.Auto"
@@ -37,10 +35,6 @@ NEEDED_PATHS = {
     declared.TABLE: "data.interactions.path",
 }
 """The path that a source cannot do without."""
-NO_SWEEP = SweepSettings(name="none")
-"""What the ``sweep`` node says where nobody asks for a search, its name aside."""
-DATED = re.compile(r"[\d_-]{26}")
-"""``sweep.name`` where nobody gives one: date and time."""
 HUB = "tt_hydra.data.hub.Hub"
 """The source whose path may be an id instead."""
 
@@ -221,16 +215,6 @@ def sharpness(spec: Spec) -> Iterator[Problem]:
         yield Problem("temperature.start", f"of {start:g} suits metric=cosine; dot products are larger, start nearer to 1", warning=True)
 
 
-def search(spec: Spec) -> Iterator[Problem]:
-    """Options of a search, which a run by itself does not read; whoever examines a search leaves this out."""
-    node = spec.get("sweep") or {}
-    told = ["name"] if not DATED.fullmatch(str(node.get("name", ""))) else []
-    told += [key for key, value in node.items() if key not in (TARGET, "name") and value != getattr(NO_SWEEP, key)]
-    if told:
-        what = f"is read by --multirun alone, and this is a single run ({', '.join(told)}): add --multirun to search"
-        yield Problem("sweep", what, warning=True)
-
-
 def _absent(path: str, value: str) -> Problem:
     return Problem(path, f"names nothing that is there: {value} (looked from {Path.cwd()})")
 
@@ -265,6 +249,5 @@ RUN_RULES: tuple[Rule, ...] = (
     batch,
     seen_texts,
     sharpness,
-    search,
 )
 """The rules of a run, in the order in which their problems are told."""

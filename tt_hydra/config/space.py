@@ -58,11 +58,15 @@ def sort(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Swept:
     return found
 
 
+def named(line: Swept) -> list[str]:
+    """The overrides that ask for a study, whatever they set in it."""
+    return [text for text in line.own if text.lstrip("+").startswith(("sweep=", "sweep.", "hydra.sweeper.n_trials="))]
+
+
 def names_a_study(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> bool:
     """Whether overrides of a ``--multirun`` are those of a study: they name a sweep, one of its keys, or a range that no grid lists."""
     found = sort(loader, overrides)
-    told = any(text.lstrip("+").startswith(("sweep=", "sweep.", "hydra.sweeper.n_trials=")) for text in found.own)
-    return told or any(each.value_type is ValueType.INTERVAL_SWEEP or each.value().tags for each in found.swept)  # type: ignore[union-attr]
+    return bool(named(found)) or any(each.value_type is ValueType.INTERVAL_SWEEP or each.value().tags for each in found.swept)  # type: ignore[union-attr]
 
 
 def space_of(loader: ConfigLoaderImpl, node: Mapping[str, Any], line: Swept, config: DictConfig) -> tuple[Space, list[Problem]]:
