@@ -66,6 +66,10 @@ def test_kinds(name, values, kind):
         ("released", ["2020-01-01", "2021-01-01"] * (ROWS // 2), "a time"),
         ("vector", [[0.1, 0.2]] * ROWS, "lists of numbers"),
         ("parts", [[str(row), f"x{row}"] for row in range(ROWS)], "hardly repeat"),
+        ("tags", cycle('["a", "b"]', '["c"]', "[]"), "JSON or the like in 100% of the cells: write lists as a|b, or as lists in Parquet"),
+        ("tags", cycle("['a', 'b']", "['b']", "['c', 'a']", "none"), "JSON or the like in 75% of the cells"),
+        ("codes", cycle("[1, 2]", " [2]\n"), "write lists as a|b"),
+        ("props", cycle('{"a": 1,\n "b": 2}', '{"a": 2}'), "JSON or the like"),
         ("nested", [{"a": 1}] * ROWS, "which is no feature: make columns of its parts"),
         ("watched", [timedelta(seconds=row) for row in range(ROWS)], "which is no feature: make numbers of it"),
         ("pauses", [[timedelta(seconds=row)] for row in range(ROWS)], "which is no feature"),
@@ -95,6 +99,11 @@ def test_separators(values, sep):
 def test_a_comma_in_titles_separates_nothing():
     assert of("title", numbered("Film {}, The")).kind == "text"
     assert of("place", cycle("Paris, the capital of all the French", "Berlin, the capital of all the Germans")).sep is None
+
+
+def test_brackets_around_some_cells_or_parts_of_them_are_texts():
+    assert of("tags", cycle("[new]", "old|used", "used")).sep == "|"
+    assert of("title", numbered("[restored] film number {}")).kind == "text"
 
 
 def test_skewed_numbers_are_scaled_by_their_logarithm():

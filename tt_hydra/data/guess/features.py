@@ -25,9 +25,12 @@ SHORT_PART = 3.0
 """Words of a value in a cell of several, at most."""
 SKEWED = 100.0
 """Largest value over the median, from which the logarithm of a number says more."""
+MOST = 0.5
+"""Share of cells in brackets from which a column holds JSON."""
 SEPARATORS = ("|", ";", ",")
 ADDRESS = r"^\s*(https?://|www\.|s3://|/[\w.-]+/)"
 MAIL = r"^\S+@\S+\.\S+$"
+BRACKETS = r"(?s)^\s*(\[.*\]|\{.*\})\s*$"
 HASH = r"^[0-9a-fA-F]{16,}$|^[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}$|^[\w+/=-]{20,}$"
 
 
@@ -132,9 +135,9 @@ def _number(column: Column) -> Feature | Left:
 
 def _text(column: Column) -> Feature | Left:
     seen = f"{column.distinct:,} distinct values ({share(column.different)} of those known), {_missing(column)}"
-    reason = _unreadable(column)
+    reason = _unreadable(column, seen)
     if reason is not None:
-        return Left(f"{reason}: {seen}", "categorical" if column.different <= REPEATS else None)
+        return reason
     several, words_each = _several(column), column.words()
     if several is not None:
         return several
@@ -153,7 +156,17 @@ def _is_category(column: Column) -> bool:
     return column.different <= (UNIQUE if lenient else REPEATS)
 
 
-def _unreadable(column: Column) -> str | None:
+def _unreadable(column: Column, seen: str) -> Left | None:
+    bracketed = column.share_matching(BRACKETS)
+    if bracketed > MOST:
+        how = "write lists as a|b, or as lists in Parquet or JSON lines"
+        return Left(f"JSON or the like in {share(bracketed)} of the cells: {how}; {seen}")
+    what = _names(column)
+    return None if what is None else Left(f"{what}: {seen}", "categorical" if column.different <= REPEATS else None)
+
+
+def _names(column: Column) -> str | None:
+    """What its values are if they only name something."""
     kinds = [(ADDRESS, "addresses of files or pages"), (MAIL, "mail addresses")]
     for pattern, what in [*kinds, (HASH, "hashes or codes")] if column.different > REPEATS else kinds:
         if column.share_matching(pattern) > UNIQUE:
