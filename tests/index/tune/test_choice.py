@@ -48,7 +48,17 @@ def test_the_best_keeps_the_budget_and_is_the_one_that_the_budget_asks_for(budge
     found = ranked(POINTS, budget, SIZE)
     assert found[0] is best
     assert all(not budget.missed(point.figures(SIZE)) for point in found)
-    assert reason(budget)
+    assert reason(budget, best)
+
+
+def test_where_none_reaches_the_default_recall_the_quickest_near_the_highest_is_taken_and_told_so() -> None:
+    slow, near = (point(Candidate(Ivf(nlist=16), Int8()), *figures, 74, nprobe=8) for figures in [(0.3173, 4.0), (0.3169, 0.5)])
+    low = point(Candidate(Ivf(nlist=16), Int8()), 0.3, 0.1, 74, nprobe=1)
+    assert ranked([low, slow, near], Budget(), SIZE)[0] is near
+    told = reason(Budget(), near)
+    assert told == "none of those measured again reaches a recall of 0.99: the quickest within 0.001 of the highest, itself at 0.316"
+    assert reason(Budget(), GRAPH) == "quickest with a recall of 0.99 or more"
+    assert reason(Budget(recall_vs_exact=0.3), near) == "quickest that keeps budget.recall_vs_exact=0.3"
 
 
 def test_of_two_equally_quick_ones_the_smaller_is_taken() -> None:

@@ -99,6 +99,16 @@ def test_only_the_quantization_families_and_prefix_that_were_asked_for_are_tried
     assert {point.dim for point in search(Budget(), Auto(families=("flat",), prefixes=(8, 16))).points} == {8, 16, DIM}
 
 
+def test_a_choice_below_the_default_recall_is_told_and_warned_of(search, caplog: pytest.LogCaptureFixture) -> None:
+    chosen = next(point for point in search(Budget(), quantization=Pca(dim=4)).points if point.chosen)
+    assert chosen.recall.value < 0.9
+    assert chosen.reason.startswith("none of those measured again reaches a recall of 0.99: ")
+    assert f"keeps a recall of {chosen.recall.value:.3f} against exact search" in caplog.text
+    caplog.clear()
+    search(Budget(recall_vs_exact=0.1), quantization=Pca(dim=4))
+    assert "less than" not in caplog.text, "a recall that was asked for is kept"
+
+
 def test_prefixes_that_are_no_shorter_than_the_vectors_are_left_out_with_a_warning(search, caplog: pytest.LogCaptureFixture) -> None:
     found = search(Budget(), Auto(families=("flat",), prefixes=(8, 99, DIM)))
     assert {point.dim for point in found.points} == {8, DIM}

@@ -29,7 +29,7 @@ def ranked(points: Sequence[Point], budget: Budget, size: int) -> list[Point]:
     if not kept:
         return []
     highest = max(point.recall.value for point in kept)
-    wanted = highest - TIE if budget.costs else min(goal_of(budget), highest)
+    wanted = highest - TIE if budget.costs or highest < goal_of(budget) else goal_of(budget)
     quickest = min(point.p99_ms for point in kept if point.recall.value >= wanted)
 
     def order(point: Point) -> tuple[float, ...]:
@@ -42,13 +42,21 @@ def ranked(points: Sequence[Point], budget: Budget, size: int) -> list[Point]:
     return sorted(kept, key=order)
 
 
-def reason(budget: Budget) -> str:
-    """Why the first of ``ranked`` is the first."""
+def reason(budget: Budget, winner: Point) -> str:
+    """Why the first of ``ranked``, the winner, is the first."""
     if budget.costs:
         return f"highest recall within {_shown(budget.limits())}; of those within {TIE:g} of it the quickest"
     if budget.recall_vs_exact is not None:
         return f"quickest that keeps {_shown(budget.limits())}"
+    if falls_short(budget, winner):
+        own = _rounded(winner.recall.value, down=True)
+        return f"none of those measured again reaches a recall of {GOAL:g}: the quickest within {TIE:g} of the highest, itself at {own}"
     return f"quickest with a recall of {GOAL:g} or more"
+
+
+def falls_short(budget: Budget, winner: Point) -> bool:
+    """Whether the budget says nothing, and even the best has less recall than is kept by default."""
+    return not budget.limits() and winner.recall.value < GOAL
 
 
 def refusal(points: Sequence[Point], budget: Budget, size: int) -> BudgetError:

@@ -11,7 +11,7 @@ from tt_hydra.errors import BudgetError
 from tt_hydra.index.budget import Budget
 from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.tune.candidates import Candidate
-from tt_hydra.index.tune.choice import TIE, goal_of, ranked, reason, refusal, unbuilt
+from tt_hydra.index.tune.choice import GOAL, TIE, falls_short, goal_of, ranked, reason, refusal, unbuilt
 from tt_hydra.index.tune.judge import Built, Judge, Point, judge_quality
 from tt_hydra.index.tune.measure import Meter
 from tt_hydra.index.tune.workshop import Workshop
@@ -240,7 +240,11 @@ class Tuner:
         told = "%s: recall %.4f (%.4f-%.4f) on fresh queries, %.4f more on those it was tuned on; p99 %.3f ms, %.1f bytes an item"
         recall = winner.recall
         logger.info(told, built.candidate.name(params), recall.value, recall.low, recall.high, curse, winner.p99_ms, built.bytes_per_item)
-        logger.info("  the %s", reason(self.budget))
+        why = reason(self.budget, winner)
+        logger.info("  why: %s", why)
+        if falls_short(self.budget, winner):
+            told = "index=auto: the chosen index keeps a recall of %.3f against exact search over all dimensions, less than %g: %s"
+            logger.warning(told, recall.value, GOAL, "quantization, prefix_dim, index.families and index.seconds bound what is tried")
         return Tuned(
             index=index,
             winner=winner,
@@ -248,7 +252,7 @@ class Tuner:
             skipped=self.skipped,
             seconds=time.perf_counter() - self._started,
             curse=curse,
-            reason=reason(self.budget),
+            reason=why,
         )
 
     def _build_quickest(self, candidates: Sequence[Candidate], meter: Meter) -> None:
