@@ -5,7 +5,7 @@ from __future__ import annotations
 from common import arguments
 from grid import Set, Study, report
 
-MIXED = ("negatives=mixed", "negatives.num_negatives=512")
+MIXED = ("negatives=mixed", "negatives.num_negatives=512", "negatives.never_taken=true")
 ARMS = {
     "right": (),
     "off": ("loss=infonce",),

@@ -103,7 +103,7 @@ def test_the_generator_is_the_only_source_of_randomness(fitted: FittedSampler) -
 def test_presence_is_a_log_probability_for_each_row(fitted: FittedSampler) -> None:
     presence = fitted.log_presence(np.arange(len(COUNTS)), 8)
     assert presence.dtype == np.float32
-    assert np.isfinite(presence).all()
+    assert np.isfinite(presence[np.array(COUNTS) > 0]).all()
     assert (presence <= 1e-6).all()
     assert fitted.log_presence(np.array([7, 1, 1]), 8).tolist() == [presence[7], presence[1], presence[1]]
     assert fitted.log_presence(np.empty(0, np.int64), 8).shape == (0,)
@@ -126,17 +126,30 @@ def test_a_catalogue_smaller_than_the_draw(sampler: NegativeSampler) -> None:
     assert set(drawn.rows.tolist()) <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("name", sorted({"uniform", "popularity", "mixed"} & OPTIONS.keys()))
-def test_presence_is_how_often_an_item_is_there(name: str) -> None:
+@pytest.mark.parametrize("never_taken", [False, True])
+@pytest.mark.parametrize("name", sorted({"uniform", "popularity", "mixed", "catalogue"} & OPTIONS.keys()))
+def test_presence_is_how_often_an_item_is_there(name: str, never_taken: bool) -> None:
     """Within the error of counting, and 2% for popularity's formula."""
-    fitted, generator, times, batch = small(OPTIONS[name]).fit(view_of(COUNTS)), np.random.default_rng(1), 4000, 6
+    sampler = dataclasses.replace(small(OPTIONS[name]), never_taken=never_taken)  # type: ignore[type-var]
+    fitted, generator, times, batch = sampler.fit(view_of(COUNTS)), np.random.default_rng(1), 4000, 6
     seen, share = np.zeros(len(COUNTS)), np.maximum(COUNTS, 0.5) / np.maximum(COUNTS, 0.5).sum()
     for _ in range(times):
         positives = generator.choice(len(COUNTS), batch, p=share)
         rows = fitted.draw(request_of(positives), generator).rows
         seen[np.union1d(rows, positives) if fitted.in_batch else rows] += 1
     expected = np.exp(fitted.log_presence(np.arange(len(COUNTS)), batch))
-    assert (np.abs(seen / times - expected) < 0.02 * expected + 4 * np.sqrt(expected / times)).all()
+    assert (np.abs(seen / times - expected) <= 0.02 * expected + 4 * np.sqrt(expected / times)).all()
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - OWNED))
+def test_what_nobody_took_is_drawn_for_all_only_where_that_is_asked_for(name: str) -> None:
+    """The training part takes items 1 and 3 of five; all five are there to be drawn under ``never_taken``."""
+    generator, sampler = np.random.default_rng(0), small(OPTIONS[name])
+    fitted = sampler.fit(view_of([0, 3, 0, 1, 0]))
+    assert set(fitted.draw(request_of([1, 3]), generator).rows.tolist()) <= {1, 3}
+    if "never_taken" in {field.name for field in dataclasses.fields(sampler)}:  # type: ignore[arg-type]
+        every = dataclasses.replace(sampler, never_taken=True).fit(view_of([0, 3, 0, 1, 0]))  # type: ignore[type-var]
+        assert set(every.draw(request_of([1, 3]), generator).rows.tolist()) == {0, 1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS.keys() - OWNED))

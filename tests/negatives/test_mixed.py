@@ -28,6 +28,13 @@ def test_an_item_that_every_batch_holds() -> None:
     assert Mixed(num_negatives=1).fit(view_of([1])).log_presence(np.array([0]), 5).tolist() == [0.0]
 
 
+def test_what_nobody_took_comes_as_a_positive_or_not_at_all() -> None:
+    """Shares of .6, .3 and, for half of the rarest, .1 in a batch of one; b = 1 of 2 drawn, none of them the last."""
+    fitted = Mixed(num_negatives=1).fit(view_of([6, 2, 0]))
+    shares = np.array([6, 2, 1]) / 9
+    assert np.exp(fitted.log_presence(np.arange(3), 1)) == pytest.approx(1 - (1 - shares) * (1 - np.array([0.5, 0.5, 0])), rel=1e-5)
+
+
 def test_draws_are_uniform_and_say_so() -> None:
     drawn = Mixed(num_negatives=4).fit(view_of([1, 9, 1, 1, 1, 1])).draw(request_of([1, 2]), np.random.default_rng(0))
     assert len(set(drawn.rows.tolist())) == 4

@@ -41,8 +41,24 @@ def test_one_item_with_nearly_all_the_mass_does_not_stall_it() -> None:
 
 
 def test_alpha_zero_is_uniform() -> None:
-    presence = Popularity(num_negatives=2, alpha=0.0).fit(view_of([900, 30, 1, 0])).log_presence(np.arange(4), 7)
+    sampler = Popularity(num_negatives=2, alpha=0.0, never_taken=True)
+    presence = sampler.fit(view_of([900, 30, 1, 0])).log_presence(np.arange(4), 7)
     assert presence == pytest.approx([np.log(2 / 4)] * 4)
+
+
+@pytest.mark.parametrize(("never_taken", "shares"), [(False, [0, 0.6, 0.3, 0, 0.1]), (True, np.array([0.5, 6, 3, 0.5, 1]) / 11)])
+def test_one_draw_follows_the_counts(never_taken: bool, shares: list[float]) -> None:
+    """Counts of 6, 3 and 1: tenths. With all items, one that nobody took counts as half of the rarest: 6, 3, 1, .5 and .5 of 11."""
+    fitted = Popularity(num_negatives=1, alpha=1.0, never_taken=never_taken).fit(view_of([0, 6, 3, 0, 1]))
+    generator, times = np.random.default_rng(0), 4000
+    drawn = np.concatenate([fitted.draw(request_of([1]), generator).rows for _ in range(times)])
+    assert np.bincount(drawn, minlength=5) / times == pytest.approx(shares, abs=0.03)
+
+
+def test_what_nobody_took_is_as_if_it_were_not_there() -> None:
+    presence = Popularity(num_negatives=2).fit(view_of([0, 6, 3, 0, 1])).log_presence(np.arange(5), 7)
+    alone = Popularity(num_negatives=2).fit(view_of([6, 3, 1])).log_presence(np.arange(3), 7)
+    assert presence.tolist() == [-np.inf, alone[0], alone[1], -np.inf, alone[2]]
 
 
 def test_presence_follows_the_power_of_the_counts_where_few_are_drawn() -> None:

@@ -202,7 +202,7 @@ class FittedSampler(Protocol):
         """Log probability, up to a constant, that each catalogue row is a shared candidate of a step with ``batch`` positives.
 
         A candidate that can come in several ways is there if it comes in one of them; one that is drawn for a single query counts by how
-        often it is a positive.
+        often it is a positive. A row that cannot be one has -inf.
         """
 
 

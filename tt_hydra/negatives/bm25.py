@@ -27,7 +27,7 @@ BM25Scorer = Callable[[Sequence[str]], FloatArray | None]
 class BM25:
     """Hard negatives by words (Karpukhin et al. 2020), found once before training for every question that is asked there.
 
-    The positives of a question, and items that equal one of them, are none of its negatives.
+    The positives of a question, and items that equal one of them, are none of its negatives. Items without a training event can be.
 
     Attributes:
         per_query: negatives drawn for each query of a batch, anew each time.

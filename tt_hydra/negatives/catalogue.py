@@ -1,4 +1,4 @@
-"""The whole catalogue as negatives: an exact softmax, nothing is sampled."""
+"""The whole catalogue as negatives, as far as it was ever taken: an exact softmax, nothing is sampled."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import numpy as np
 from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, TrainingView
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
+from tt_hydra.negatives.drawable import Drawable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Catalogue:
-    """Every item stands against every query.
+    """Every item that has a training event stands against every query.
 
     Attributes:
-        max_items: largest catalogue that is taken; each step encodes all of it.
+        max_items: largest number of items that is taken; each step encodes all of them.
+        never_taken: whether items without a training event are among them, as negatives that are never a positive.
     """
 
     max_items: int = 50_000
+    never_taken: bool = False
     requires_given: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -30,28 +33,31 @@ class Catalogue:
         """The sampler for a training part.
 
         Raises:
-            ConfigError: the catalogue is larger than ``max_items``.
+            ConfigError: there are more items than ``max_items``.
         """
-        if training.num_items > self.max_items:
+        drawable = Drawable.of(training, self.never_taken)
+        if len(drawable) > self.max_items:
+            which = "" if len(drawable) == training.num_items else " with a training event"
             raise ConfigError(
-                f"negatives=catalogue scores every item in each step, up to negatives.max_items={self.max_items}; this catalogue has "
-                f"{training.num_items}. Choose negatives=uniform (or popularity), or raise negatives.max_items if memory and time allow."
+                f"negatives=catalogue scores every item{which} in each step, up to negatives.max_items={self.max_items}; this catalogue "
+                f"has {len(drawable)}{which}. Choose negatives=uniform (or popularity), or raise negatives.max_items if memory and time "
+                "allow."
             )
-        return FittedCatalogue(training.num_items)
+        return FittedCatalogue(drawable)
 
 
 @dataclass(frozen=True, slots=True)
 class FittedCatalogue:
-    """Gives all ``num_items`` rows."""
+    """Gives all rows that may be drawn."""
 
-    num_items: int
+    drawable: Drawable
     in_batch: ClassVar[bool] = False
     memory: ClassVar[int] = 0
 
     def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
         """Every row, in order."""
-        return Drawn.shared(np.arange(self.num_items), Origin.CATALOGUE)
+        return Drawn.shared(self.drawable.rows, Origin.CATALOGUE)
 
     def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
-        """Zeros: every item is there with certainty."""
-        return np.zeros(len(rows), np.float32)
+        """Zeros: every item that may be drawn is there with certainty."""
+        return self.drawable.log_presence(rows, len(self.drawable))

@@ -25,7 +25,8 @@ class Mined:
     """Hard negatives from the nearest items of each training question (Xiong et al. 2021), filtered as by Moreira et al. 2024.
 
     A mining embeds the catalogue and every question of the training part, takes the best ``top`` items of each question, and leaves out
-    its training positives, items equal to one of them and repeated items. A step draws from what is left.
+    its training positives, items equal to one of them and repeated items. A step draws from what is left, items without a training event
+    included: what ranks high is worth learning from, whoever took it.
 
     Attributes:
         per_query: negatives drawn for each query of a batch, anew each time.

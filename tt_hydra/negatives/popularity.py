@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tt_hydra.contracts import Drawn, DrawRequest, FloatArray, IntArray, Origin, TrainingView
 from tt_hydra.errors import ConfigError
 from tt_hydra.negatives.check import check_at_least_one
+from tt_hydra.negatives.drawable import Drawable
 from tt_hydra.negatives.frequency import log_marginal, log_share
 
 ROUNDS = 8
@@ -23,13 +24,15 @@ class Popularity:
     """Items drawn anew for each batch and shared by its queries, with a probability in proportion to ``counts ** alpha``.
 
     Attributes:
-        num_negatives: items drawn for a batch, all distinct; a smaller catalogue is taken whole.
-        alpha: 0 is uniform, 1 the distribution of in-batch negatives, 0.75 the choice of word2vec (Mikolov et al. 2013). An item
-            without a positive counts as half of the rarest item that has one, so that it can be drawn.
+        num_negatives: items drawn for a batch, all distinct; where there are fewer, all of them are.
+        alpha: 0 is uniform, 1 the distribution of in-batch negatives, 0.75 the choice of word2vec (Mikolov et al. 2013).
+        never_taken: whether items without a training event are drawn too, as negatives that are never a positive; each counts as half of
+            the rarest item that has one.
     """
 
     num_negatives: int = 1024
     alpha: float = 0.75
+    never_taken: bool = False
     requires_given: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -39,9 +42,12 @@ class Popularity:
 
     def fit(self, training: TrainingView) -> FittedPopularity:
         """The sampler for a training part."""
-        first_draw = log_share(training.counts, self.alpha)
-        draws = min(self.num_negatives, training.num_items)
-        return FittedPopularity(first_draw, np.cumsum(np.exp(first_draw, dtype=np.float64)), log_marginal(first_draw, draws), draws)
+        drawable = Drawable.of(training, self.never_taken)
+        first_draw = log_share(training.counts[drawable.rows], self.alpha)
+        draws = min(self.num_negatives, len(drawable))
+        marginal = np.full(training.num_items, -np.inf, np.float32)
+        marginal[drawable.rows] = log_marginal(first_draw, draws)
+        return FittedPopularity(drawable.rows, first_draw, np.cumsum(np.exp(first_draw, dtype=np.float64)), marginal, draws)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,13 @@ class FittedPopularity:
     """Draws ``num_negatives`` rows one after the other, each in proportion to its probability among those not drawn yet.
 
     Attributes:
-        first_draw: ``(num_items,)`` log probability of each item in the first draw.
-        cumulative: ``(num_items,)`` running sum of these probabilities.
-        marginal: ``(num_items,)`` log probability of each item in a draw chosen at random.
+        rows: ``(drawable,)`` catalogue rows that may be drawn.
+        first_draw: ``(drawable,)`` log probability of each of them in the first draw.
+        cumulative: ``(drawable,)`` running sum of these probabilities.
+        marginal: ``(num_items,)`` log probability of each item in a draw chosen at random; -inf for one that is not drawn.
     """
 
+    rows: IntArray
     first_draw: FloatArray
     cumulative: npt.NDArray[np.float64]
     marginal: FloatArray
@@ -63,38 +71,38 @@ class FittedPopularity:
 
     def draw(self, request: DrawRequest, generator: np.random.Generator) -> Drawn:
         """Distinct rows; a positive of the batch may be among them."""
-        return Drawn.shared(self._rows(generator), Origin.POPULARITY)
+        return Drawn.shared(self.rows[self._places(generator)], Origin.POPULARITY)
 
     def log_presence(self, rows: IntArray, batch: int) -> FloatArray:
         """Log probability that a row is drawn: an item that most batches hold is hardly more likely than another."""
         return self.marginal[rows] + np.float32(math.log(self.num_negatives))
 
-    def _rows(self, generator: np.random.Generator) -> IntArray:
-        """Distinct rows, one after the other.
+    def _places(self, generator: np.random.Generator) -> IntArray:
+        """Distinct places in ``rows``, one after the other.
 
-        Draws with replacement whose repeats are dropped are draws without replacement, and cost nothing per item of the catalogue.
+        Draws with replacement whose repeats are dropped are draws without replacement, and cost nothing per item.
         Where repeats get too many, the rest comes from an exponential race (Efraimidis and Spirakis 2006), which has the same
-        distribution at a cost in proportion to the catalogue.
+        distribution at a cost in proportion to their number.
         """
-        rows = np.empty(0, np.int64)
-        for _ in range(ROUNDS if 4 * self.num_negatives <= len(self.cumulative) else 0):
-            rows = _distinct(np.concatenate([rows, self._with_replacement(2 * self.num_negatives, generator)]))
-            if len(rows) >= self.num_negatives:
-                return rows[: self.num_negatives]
-        return np.concatenate([rows, self._race(rows, self.num_negatives - len(rows), generator)])
+        places = np.empty(0, np.int64)
+        for _ in range(ROUNDS if 4 * self.num_negatives <= len(self.rows) else 0):
+            places = _distinct(np.concatenate([places, self._with_replacement(2 * self.num_negatives, generator)]))
+            if len(places) >= self.num_negatives:
+                return places[: self.num_negatives]
+        return np.concatenate([places, self._race(places, self.num_negatives - len(places), generator)])
 
     def _with_replacement(self, size: int, generator: np.random.Generator) -> IntArray:
-        rows: IntArray = np.searchsorted(self.cumulative, generator.random(size) * self.cumulative[-1], side="right")
-        return np.minimum(rows, len(self.cumulative) - 1)
+        places: IntArray = np.searchsorted(self.cumulative, generator.random(size) * self.cumulative[-1], side="right")
+        return np.minimum(places, len(self.rows) - 1)
 
     def _race(self, taken: IntArray, size: int, generator: np.random.Generator) -> IntArray:
         """The ``size`` items that arrive first, each after an exponential time at the rate of its probability."""
-        log_time = np.log(generator.standard_exponential(len(self.cumulative))) - self.first_draw
+        log_time = np.log(generator.standard_exponential(len(self.rows))) - self.first_draw
         log_time[taken] = np.inf
         return np.argpartition(log_time, size - 1)[:size]
 
 
-def _distinct(rows: IntArray) -> IntArray:
-    """The rows without repeats, in order of their first occurrence."""
-    _, first = np.unique(rows, return_index=True)
-    return rows[np.sort(first)]
+def _distinct(places: IntArray) -> IntArray:
+    """The places without repeats, in order of their first occurrence."""
+    _, first = np.unique(places, return_index=True)
+    return places[np.sort(first)]
