@@ -10,6 +10,7 @@ from tt_hydra.contracts import Drawn, Origin
 from tt_hydra.data.batches import assemble
 from tt_hydra.data.declaration import Declaration, FeatureSpec, SplitSpec
 from tt_hydra.data.tables import Tables
+from tt_hydra.negatives.ranking import all_positives
 from tt_hydra.train.targets import targets_of
 
 TEXT = {"text": FeatureSpec(kind="text")}
@@ -43,6 +44,15 @@ def test_texts_that_differ_in_case_and_spaces_are_one_question_with_the_positive
     assert view.known.row(view.questions[1]).tolist() == [1, 2]
     assert [view.question_texts()[question] for question in view.questions] == ["What is  X?", "other", "other", "What is  X?"]
     assert list(view.item_texts()) == ["a", "b", "c"]
+
+
+def test_queries_that_have_more_than_a_text_keep_their_positives_to_themselves(prepared):
+    """The first and the third have one text; by their ids they are two people."""
+    tables = text_pairs(["nurse", "cook", "nurse"], ["a", "b", "c"], [(0, 0), (1, 1), (2, 2)])
+    people = replace(tables.declaration, queries={**TEXT, "id": FeatureSpec(kind="categorical")})
+    for declaration, expected in ((people, [[0], [1], [2]]), (tables.declaration, [[0, 2], [1]])):
+        known = all_positives(prepared(replace(tables, declaration=declaration)).training_view())
+        assert sorted(known.row(question).tolist() for question in range(len(known))) == expected
 
 
 def test_the_positives_of_another_spelling_are_no_negatives_in_a_batch(prepared):

@@ -15,8 +15,14 @@ def rows_of(rows: Ragged) -> list[list[int]]:
 
 def test_questions_of_equal_text_share_their_positives() -> None:
     texts = ["Red  shoe", "blue", "red shoe ", "", ""]
-    view = view_of([1] * 9, known=ragged([[4, 1], [2], [1, 7], [5], [6]]), question_texts=lambda: texts)
+    view = view_of([1] * 9, known=ragged([[4, 1], [2], [1, 7], [5], [6]]), question_texts=lambda: texts, only_text=True)
     assert rows_of(all_positives(view)) == [[1, 4, 7], [2], [1, 4, 7], [5], [6]]
+
+
+def test_queries_that_have_more_than_a_text_stand_alone() -> None:
+    """Three people of two occupations: the text is one feature of theirs."""
+    view = view_of([1] * 9, known=ragged([[1, 4], [2], [7]]), question_texts=lambda: ["nurse", "cook", "nurse"])
+    assert rows_of(all_positives(view)) == [[1, 4], [2], [7]]
 
 
 def test_without_texts_each_question_stands_alone() -> None:

@@ -64,6 +64,7 @@ class TrainingView:
         known: by question, the catalogue rows of all positives of its query in the training part.
         question_texts: the questions' texts, all text features of one joined; None where the query side has no text.
         item_texts: the catalogue's texts likewise.
+        only_text: whether a query is nothing but texts, so that who asks the same text asks the same.
         content: ``(num_items,)`` equal numbers for items whose features are equal.
     """
 
@@ -72,6 +73,7 @@ class TrainingView:
     known: Ragged
     question_texts: Callable[[], Sequence[str]] | None = None
     item_texts: Callable[[], Sequence[str]] | None = None
+    only_text: bool = False
     content: Callable[[], IntArray] | None = None
 
     @property

@@ -33,6 +33,7 @@ def training_view(dataset: Dataset) -> TrainingView:
         known=_known(dataset, questions, first),
         question_texts=partial(question_texts, dataset, first) if has_texts else None,
         item_texts=partial(item_texts, dataset) if dataset.catalogue.table.text_names else None,
+        only_text=dataset.schema.query.only_text,
         content=partial(content, dataset),
     )
 

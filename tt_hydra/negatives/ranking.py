@@ -27,9 +27,13 @@ class Ranking:
 
 
 def all_positives(training: TrainingView) -> Ragged:
-    """By question, the positives of every query that asks the same text, without regard to case and spaces; ascending, distinct."""
+    """By question, its positives: ascending, distinct.
+
+    Where queries are nothing but texts, they are those of every query that asks the same, without regard to case and spaces. A text
+    beside other features (an occupation beside an id and a history) makes no two queries one.
+    """
     known, size = training.known, training.num_items
-    if training.question_texts is None:
+    if training.question_texts is None or not training.only_text:
         return known
     group = _numbers([" ".join(text.casefold().split()) for text in training.question_texts()])
     question, row = np.divmod(pair_keys(known, size), size)
