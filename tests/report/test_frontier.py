@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import plotly.graph_objects
 import pytest
 
-from tt_hydra.contracts import Estimate, OperatingPoint
+from tt_hydra.contracts import Estimate, Measurement, OperatingPoint
 from tt_hydra.index.budget import Budget
 from tt_hydra.report.frontier import LARGEST, SMALLEST, frontier, specification
 
@@ -95,6 +95,23 @@ def test_the_reason_the_budget_and_all_points_are_told():
         assert text in shown, text
     assert shown.index("index=ivf 8") < shown.index("index=ivf 4") < shown.index("index=flat") < shown.index("index=hnsw")
     assert frontier((), BUDGET) == ""
+
+
+def test_a_choice_on_fresh_queries_is_told_by_both_measurements() -> None:
+    fresh = Measurement(recall=Estimate(value=0.81, low=0.8, high=0.82), p50_ms=0.03, p95_ms=0.05, p99_ms=0.06)
+    first, chosen, *others = (replace(each, fresh=fresh if each.chosen else None) for each in POINTS)
+    shown = frontier([first, chosen, *others], BUDGET)
+    assert "chosen after it was measured again, on fresh queries: recall 0.8100 (0.8000 – 0.8200) against exact, p99 0.0600 ms." in shown
+    assert "this one with recall 0.8400 (0.1000 – 1.0000) against exact, p99 0.0500 ms." in shown
+    assert "recall there less recall on fresh queries: 0.0300." in shown
+    assert "fresh 0.8100" in shown
+    assert "off the front" not in shown
+    beaten = [first, replace(chosen, on_front=False), replace(others[0], fresh=fresh), *others[1:]]
+    shown = frontier(beaten, BUDGET)
+    assert "among 2 points that were measured again" in shown
+    assert "It is off the front, which is of recall@10 through the index" in shown
+    assert "The choice and the operating points on the front" in shown
+    assert specification(beaten, BUDGET)["data"][2]["marker"]["symbol"] == ["diamond-open", "diamond"]
 
 
 def test_every_limit_of_a_budget_has_words():

@@ -33,7 +33,7 @@ from tt_hydra.contracts.sampling import (
     NegativeSampler,
     TrainingView,
 )
-from tt_hydra.contracts.search import Estimate, OperatingPoint, PerQuery, SearchResult, VectorIndex
+from tt_hydra.contracts.search import Estimate, Measurement, OperatingPoint, PerQuery, SearchResult, VectorIndex
 from tt_hydra.contracts.serving import Health, Observed, Observer, Reference, Snapshot
 from tt_hydra.contracts.training import (
     Batch,
@@ -74,6 +74,7 @@ __all__ = [
     "Loss",
     "LossFunction",
     "LossOutput",
+    "Measurement",
     "Metric",
     "NegativeSampler",
     "Observed",

@@ -76,8 +76,26 @@ class PerQuery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """What an index at one setting did for one set of queries, at one time.
+
+    Attributes:
+        recall: recall@10 against exact search over all dimensions, with its interval.
+        p50_ms: single-query search time, one thread, milliseconds; so are ``p95_ms`` and ``p99_ms``.
+    """
+
+    recall: Estimate
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OperatingPoint:
     """One index at one setting of its search parameters, as measured; a row of ``frontier.parquet``.
+
+    Recall and times of all points are of the same queries, those that settings were tuned on, so that points can be held against each
+    other. The choice is made among the few of ``fresh``.
 
     Attributes:
         name: what a person reads, ``hnsw M=16 int8 efSearch=64``.
@@ -85,13 +103,15 @@ class OperatingPoint:
         family: kind of index, ``flat``, ``ivf`` or ``hnsw``.
         quantization: how it stores vectors, ``none``, ``int8`` ...
         dim: dimensions that are searched: fewer than the towers' where the index keeps a prefix.
-        recall: recall@10 against exact search over all dimensions, with its interval, on validation queries.
-        quality: ``valid/index/recall@10``, against labels; None where there are none.
-        p50_ms: single-query search time, one thread, milliseconds; so are ``p95_ms`` and ``p99_ms``.
+        recall: recall@10 against exact search over all dimensions, with its interval, on the validation queries for tuning.
+        quality: ``valid/index/recall@10``, against labels, on all validation queries; None where there are none.
+        p50_ms: single-query search time for those, one thread, milliseconds; so are ``p95_ms`` and ``p99_ms``.
+        fresh: the same of a finalist, measured again on the other validation queries (columns ``fresh_recall``, ``fresh_p99_ms`` ...);
+            None for all others.
         bytes_per_item: of the saved files.
         resident_bytes_per_item: of memory, in a fresh process; None where it was not measured.
         build_s: seconds to build.
-        meets: whether it keeps the budget.
+        meets: whether it keeps the budget; a finalist by ``fresh``.
         on_front: whether no other point is at least as good in quality (recall where there are no labels), p99 and bytes at once.
         chosen: whether it is the index of this run.
         reason: why it was chosen, or what speaks against it.
@@ -107,6 +127,7 @@ class OperatingPoint:
     p50_ms: float
     p95_ms: float
     p99_ms: float
+    fresh: Measurement | None = None
     bytes_per_item: float
     resident_bytes_per_item: float | None = None
     build_s: float

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tt_hydra.contracts import OperatingPoint
+from tt_hydra.contracts import Measurement, OperatingPoint
 from tt_hydra.report import figures
 from tt_hydra.report.figures import MISSING, Figure
 from tt_hydra.report.markup import Html, element, escape, join, number, number_heading, row_heading, table
@@ -40,6 +40,7 @@ def frontier(points: Points, budget: Mapping[str, float]) -> Html:
     if chosen is not None:
         why = f": {chosen.reason}" if chosen.reason else ""
         parts.append(element("p", "Chosen: ", element("strong", chosen.name), f"{why.rstrip('.')}."))
+        parts += _again(chosen, points)
     if budget:
         limits = "; ".join(NAMES[name].format(figures.plain(limit)) for name, limit in budget.items())
         met = sum(point.meets for point in points)
@@ -47,7 +48,8 @@ def frontier(points: Points, budget: Mapping[str, float]) -> Html:
     parts.append(element("div", _figure(_comparable(points), budget), class_="plots"))
     front = [point for point in points if point.on_front or point.chosen]
     if front:
-        parts.append(_table(front, "Operating points on the front"))
+        beaten = chosen is not None and not chosen.on_front
+        parts.append(_table(front, f"{'The choice and the operating' if beaten else 'Operating'} points on the front"))
     others = [point for point in points if point not in front]
     if others:
         title = f"{len(others)} {'point' if len(others) == 1 else 'points'} that another one beats"
@@ -55,10 +57,31 @@ def frontier(points: Points, budget: Mapping[str, float]) -> Html:
     return join(parts)
 
 
+def _again(chosen: OperatingPoint, points: Points) -> list[Html]:
+    """What the choice rests on: the figures on fresh queries, beside those that it is drawn with."""
+    if chosen.fresh is None:
+        return []
+    again = sum(point.fresh is not None for point in points)
+    fresh, gap = chosen.fresh, chosen.recall.value - chosen.fresh.recall.value
+    among = "after it was measured again" if again == 1 else f"among {again} points that were measured again"
+    told = (
+        f"It was chosen {among}, on fresh queries: {_measured(fresh)}. All points are shown by the queries for tuning, this one with "
+        f"{_measured(chosen)}. Winner's curse, recall there less recall on fresh queries: {gap:.4f}."
+    )
+    front = "recall@10 through the index" if _labelled(points) else "recall on the queries for tuning"
+    off = "" if chosen.on_front else f" It is off the front, which is of {front}: the choice is by recall against exact on fresh queries."
+    return [element("p", told, off, class_="note")]
+
+
+def _measured(measured: OperatingPoint | Measurement) -> str:
+    recall = measured.recall
+    return f"recall {recall.value:.4f} ({recall.low:.4f} – {recall.high:.4f}) against exact, p99 {figures.milliseconds(measured.p99_ms)}"
+
+
 def _figure(points: Points, budget: Mapping[str, float]) -> Html:
     named = "Recall@10 through the index" if _labelled(points) else "Recall@10 against exact search"
     note = (
-        "Validation queries, one at a time on one thread. The larger a point, the more bytes an item takes. "
+        "Validation queries for tuning, one at a time on one thread. The larger a point, the more bytes an item takes. "
         "Hollow: another point is as good in all three. Faint: over the budget. Drag to zoom, double-click to return."
     )
     best = max(points, key=_height)
@@ -140,10 +163,10 @@ def _family(points: Points, place: int, every: Points) -> dict[str, Any]:
         "text": [_told(point) for point in points],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
-            "symbol": [symbol if point.on_front or point.chosen else f"{symbol}-open" for point in points],
+            "symbol": [symbol if point.on_front else f"{symbol}-open" for point in points],
             "size": [_diameter(point, every) for point in points],
             "opacity": [0.9 if point.meets else 0.3 for point in points],
-            "line": {"width": [0 if point.on_front or point.chosen else 1.5 for point in points]},
+            "line": {"width": [0 if point.on_front else 1.5 for point in points]},
         },
         "meta": {"colour": place % len(SYMBOLS)},
     }
@@ -163,8 +186,9 @@ def _told(point: OperatingPoint) -> str:
     lines = [
         f"<b>{escape(point.name)}</b>",
         *quality,
-        f"against exact {point.recall.value:.4f} ({point.recall.low:.4f} – {point.recall.high:.4f})",
-        f"p50 {figures.milliseconds(point.p50_ms)}, p99 {figures.milliseconds(point.p99_ms)}",
+        _measured(point),
+        f"p50 {figures.milliseconds(point.p50_ms)}",
+        *([] if point.fresh is None else [f"on fresh queries: {_measured(point.fresh)}"]),
         f"{point.dim} dimensions, {figures.size(point.bytes_per_item)} an item, built in {figures.seconds(point.build_s)}",
         *([escape(point.reason)] if point.reason else []),
     ]
@@ -209,14 +233,20 @@ def _row(point: OperatingPoint, *, with_quality: bool) -> list[Html]:
     name = row_heading(point.name, " ", join(badges, " "), element("code", point.overrides, class_="made"), why)
     found = Figure(point.recall.value, point.recall.low, point.recall.high)
     quality = [number(MISSING if point.quality is None else figures.share(point.quality))] if with_quality else []
-    exact = number(join([figures.share(found.value), element("span", figures.interval(found), class_="ends")]))
+    fresh = [] if point.fresh is None else [_fresh(figures.share(point.fresh.recall.value))]
+    exact = number(join([figures.share(found.value), element("span", figures.interval(found), class_="ends"), *fresh]))
+    times = [figures.milliseconds(point.p99_ms), *([] if point.fresh is None else [_fresh(figures.milliseconds(point.fresh.p99_ms))])]
     resident = point.resident_bytes_per_item
     memory = "" if resident is None else element("span", f"{figures.size(resident)} resident", class_="ends")
     return [
         name,
         *quality,
         exact,
-        number(figures.milliseconds(point.p99_ms)),
+        number(join(times)),
         number(join([figures.size(point.bytes_per_item), memory])),
         number(figures.seconds(point.build_s)),
     ]
+
+
+def _fresh(text: str) -> Html:
+    return element("span", f"fresh {text}", class_="ends")

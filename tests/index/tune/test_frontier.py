@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import polars as pl
 
-from tt_hydra.contracts import Estimate, OperatingPoint
+from tt_hydra.contracts import Estimate, Measurement, OperatingPoint
 from tt_hydra.index.tune.frontier import FILE, read_frontier, write_frontier
 
 POINT = OperatingPoint(
@@ -15,10 +15,19 @@ POINT = OperatingPoint(
 
 
 def test_points_are_read_as_they_were_written(tmp_path) -> None:
-    write_frontier([POINT, POINT], tmp_path)
-    assert read_frontier(tmp_path) == [POINT, POINT]
-    columns = {field.name for field in fields(OperatingPoint)} | {"recall_low", "recall_high"}
-    assert set(pl.read_parquet(tmp_path / FILE).columns) == columns
+    again = replace(POINT, fresh=Measurement(recall=Estimate(value=0.8, low=0.7, high=0.9), p50_ms=1.0, p95_ms=2.0, p99_ms=3.0))
+    write_frontier([POINT, again], tmp_path)
+    assert read_frontier(tmp_path) == [POINT, again]
+    measured = {"recall", "recall_low", "recall_high", "p50_ms", "p95_ms", "p99_ms"}
+    columns = {field.name for field in fields(OperatingPoint)} | measured | {f"fresh_{name}" for name in measured}
+    assert set(pl.read_parquet(tmp_path / FILE).columns) == columns - {"fresh"}
+
+
+def test_points_of_an_earlier_version_are_read(tmp_path) -> None:
+    write_frontier([POINT], tmp_path)
+    frame = pl.read_parquet(tmp_path / FILE)
+    frame.drop([name for name in frame.columns if name.startswith("fresh_")]).write_parquet(tmp_path / FILE)
+    assert read_frontier(tmp_path) == [POINT]
 
 
 def test_a_run_without_points_has_none(tmp_path) -> None:

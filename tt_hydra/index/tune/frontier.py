@@ -9,13 +9,17 @@ from typing import Any
 
 import polars as pl
 
-from tt_hydra.contracts import Estimate, OperatingPoint
+from tt_hydra.contracts import Estimate, Measurement, OperatingPoint
 
 FILE = "frontier.parquet"
+FRESH = "fresh_"
+TIMES = ("p50_ms", "p95_ms", "p99_ms")
 SCHEMA = {
     "name": pl.String, "overrides": pl.String, "family": pl.String, "quantization": pl.String, "dim": pl.Int64,
     "recall": pl.Float64, "recall_low": pl.Float64, "recall_high": pl.Float64, "quality": pl.Float64,
     "p50_ms": pl.Float64, "p95_ms": pl.Float64, "p99_ms": pl.Float64,
+    "fresh_recall": pl.Float64, "fresh_recall_low": pl.Float64, "fresh_recall_high": pl.Float64,
+    "fresh_p50_ms": pl.Float64, "fresh_p95_ms": pl.Float64, "fresh_p99_ms": pl.Float64,
     "bytes_per_item": pl.Float64, "resident_bytes_per_item": pl.Float64, "build_s": pl.Float64,
     "meets": pl.Boolean, "on_front": pl.Boolean, "chosen": pl.Boolean, "reason": pl.String,
 }  # fmt: skip
@@ -36,10 +40,22 @@ def read_frontier(folder: Path) -> list[OperatingPoint]:
 
 def _row(point: OperatingPoint) -> dict[str, Any]:
     row = {field.name: getattr(point, field.name) for field in fields(point)}
-    recall: Estimate = row.pop("recall")
-    return {**row, "recall": recall.value, "recall_low": recall.low, "recall_high": recall.high}
+    fresh: Measurement | None = row.pop("fresh")
+    again = {} if fresh is None else {f"{FRESH}{name}": value for name, value in _figures(fresh).items()}
+    return {**row, **_figures(point), **again}
+
+
+def _figures(measured: OperatingPoint | Measurement) -> dict[str, float]:
+    recall = measured.recall
+    times = {name: getattr(measured, name) for name in TIMES}
+    return {"recall": recall.value, "recall_low": recall.low, "recall_high": recall.high, **times}
 
 
 def _point(row: dict[str, Any]) -> OperatingPoint:
-    recall = Estimate(value=row.pop("recall"), low=row.pop("recall_low"), high=row.pop("recall_high"))
-    return OperatingPoint(recall=recall, **row)
+    again = {name.removeprefix(FRESH): row.pop(name) for name in list(row) if name.startswith(FRESH)}
+    known = again.get("recall") is not None  # files of earlier versions have no such columns
+    return OperatingPoint(recall=_recall(row), fresh=Measurement(recall=_recall(again), **again) if known else None, **row)
+
+
+def _recall(row: dict[str, Any]) -> Estimate:
+    return Estimate(value=row.pop("recall"), low=row.pop("recall_low"), high=row.pop("recall_high"))

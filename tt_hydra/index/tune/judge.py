@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tt_hydra.contracts import Estimate, FloatArray, SearchResult
+from tt_hydra.contracts import Estimate, FloatArray, Measurement, SearchResult
 from tt_hydra.index.faiss_index import FaissIndex
 from tt_hydra.index.tune.candidates import Candidate
 
@@ -68,7 +68,12 @@ class Built:
 
 @dataclass(slots=True)
 class Point:
-    """A built index at one setting of its search parameters."""
+    """A built index at one setting of its search parameters, as it was measured last.
+
+    Attributes:
+        tuned: what was measured on the queries for tuning, where it has been measured again on fresh ones since; None where that is
+            what ``recall`` and the times are.
+    """
 
     built: Built
     params: Mapping[str, int]
@@ -77,14 +82,23 @@ class Point:
     p95_ms: float
     p99_ms: float
     quality: float | None = None
-    reason: str = ""
-    final: bool = field(default=False)
+    tuned: Measurement | None = None
+
+    @property
+    def last(self) -> Measurement:
+        """The figures that were measured last."""
+        return Measurement(recall=self.recall, p50_ms=self.p50_ms, p95_ms=self.p95_ms, p99_ms=self.p99_ms)
+
+    @property
+    def first(self) -> Measurement:
+        """The figures on the queries for tuning, which every point has."""
+        return self.tuned or self.last
 
     @property
     def costs(self) -> tuple[float, float, float]:
-        """What is weighed against each other: quality (or recall), its sign turned, p99 and bytes."""
-        good = self.recall.value if self.quality is None else self.quality
-        return -good, self.p99_ms, self.built.bytes_per_item
+        """What is weighed against each other: quality (or recall), its sign turned, p99 and bytes; of the same queries for every point."""
+        good = self.first.recall.value if self.quality is None else self.quality
+        return -good, self.first.p99_ms, self.built.bytes_per_item
 
     def figures(self, size: int) -> dict[str, float]:
         """What a budget limits, by its names."""

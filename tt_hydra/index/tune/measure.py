@@ -109,12 +109,12 @@ class Meter:
         return max((point for point in self.of(built) if point.p99_ms <= slowest_ms), key=lambda point: point.recall.value)
 
     def again(self, points: Sequence[Point]) -> None:
-        """Measures points once more, on fresh queries and in turns; their figures are replaced."""
+        """Measures points once more, on fresh queries and in turns; what they had before stays beside it."""
         callers = [self._caller(point.built, point.params, self.judge.fresh) for point in points]
         for point, (p50, p95, p99) in zip(points, median_times(callers, self.judge, FINAL_ROUNDS), strict=True):
+            point.tuned = point.last
             point.p50_ms, point.p95_ms, point.p99_ms = p50, p95, p99
             point.recall = self.recall(point.built, point.params, self.judge.fresh)
-            point.final = True
 
     def _rescored(self, built: Built, params: Mapping[str, int]) -> int:
         """Candidates to rescore, at a fair number of lists: as few as give all that rescoring can."""

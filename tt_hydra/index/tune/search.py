@@ -166,7 +166,8 @@ def operating_points(found: Tuned, budget: Budget, catalogue: VectorFacts) -> li
 
 def _row(point: Point, found: Tuned, budget: Budget, dim: int, size: int, kept: bool) -> OperatingPoint:
     candidate = point.built.candidate
-    missed = budget.told_missed(point.figures(size))
+    again = point.tuned is not None
+    missed = [f"{each} on fresh queries" if again else each for each in budget.told_missed(point.figures(size))]
     chosen = point is found.winner
     return OperatingPoint(
         name=candidate.name(point.params),
@@ -174,11 +175,12 @@ def _row(point: Point, found: Tuned, budget: Budget, dim: int, size: int, kept: 
         family=candidate.family,
         quantization=candidate.codes,
         dim=candidate.prefix_dim or dim,
-        recall=point.recall,
+        recall=point.first.recall,
         quality=point.quality,
-        p50_ms=point.p50_ms,
-        p95_ms=point.p95_ms,
-        p99_ms=point.p99_ms,
+        p50_ms=point.first.p50_ms,
+        p95_ms=point.first.p95_ms,
+        p99_ms=point.first.p99_ms,
+        fresh=point.last if again else None,
         bytes_per_item=point.built.bytes_per_item,
         resident_bytes_per_item=point.built.resident_bytes_per_item,
         build_s=point.built.build_s,

@@ -85,7 +85,6 @@ class Tuner:
     skipped: list[Skipped] = field(default_factory=list)
     _started: float = field(default_factory=time.perf_counter)
     _built: list[Built] = field(default_factory=list)
-    _before: dict[int, float] = field(default_factory=dict)
     _lack: float = 0.0
 
     def run(self, candidates: Sequence[Candidate]) -> Tuned:
@@ -213,7 +212,7 @@ class Tuner:
 
     def _finals(self, meter: Meter) -> Point | None:
         """Measures the best points again, and gives the first that keeps the budget on fresh queries too, if it can with room to spare."""
-        left = [point for point in meter.points if not point.final and point.built.index is not None]
+        left = [point for point in meter.points if point.tuned is None and point.built.index is not None]
         kept = ranked(left, self._aim, self._size) or ranked(left, self.budget, self._size)
         finalists: list[Point] = []
         for point in kept:
@@ -221,14 +220,13 @@ class Tuner:
                 finalists.append(point)
         if not finalists:
             return None
-        self._before |= {id(point): point.recall.value for point in finalists}
         meter.again(finalists)
         lacking = [(self.budget.recall_vs_exact or 0.0) - point.recall.value for point in finalists]
         self._lack += max(0.0, min(lacking))
         for point in finalists:
             if self.judge.resident is not None and point.built.resident_bytes_per_item is None:
                 point.built.resident_bytes_per_item = self.workshop.memory(point.built, self.judge.resident)
-        final = [point for point in meter.points if point.final]
+        final = [point for point in meter.points if point.tuned is not None]
         return next(iter(ranked(final, self._with_room, self._size) or ranked(final, self.budget, self._size)), None)
 
     def _tuned(self, winner: Point, meter: Meter) -> Tuned:
@@ -236,7 +234,7 @@ class Tuner:
         assert built.index is not None
         own = built.candidate.tuned(params)
         index = built.index.tuned(own.spec, own.quantization, params)
-        curse = self._before.get(id(winner), winner.recall.value) - winner.recall.value
+        curse = winner.first.recall.value - winner.recall.value
         told = "%s: recall %.4f (%.4f-%.4f) on fresh queries, %.4f more on those it was tuned on; p99 %.3f ms, %.1f bytes an item"
         recall = winner.recall
         logger.info(told, built.candidate.name(params), recall.value, recall.low, recall.high, curse, winner.p99_ms, built.bytes_per_item)
