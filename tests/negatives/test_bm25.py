@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -70,6 +71,28 @@ def test_what_was_found_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         find(VIEW, 100)
     assert "for each of 4 questions; left out: 2 (known positive), 1 (equal to a positive), 0" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("questions", "known", "first", "expected"),
+    [
+        (["rouge", "bleu", "glass"], [[0], [1], [4]], 1, "2 of 3 questions have no BM25 negative; 2 of them share no word with any item"),
+        (["bench", "table", "glass"], [[6], [2], [4]], 1, "2 of 3 questions .* 2 of them share words only with their answers"),
+        (["glass", "glass", "red"], [[4], [7], [1]], 2, r"2 of 3 questions .* for negatives\.first=2\. Lower it"),
+        (["rouge", "red"], [[0], [1]], 1, None),
+        (["glass", "glass", "red"], [[4], [7], [1]], 1, None),
+    ],
+)
+def test_most_questions_without_a_negative_are_a_warning_with_its_reason(
+    questions: list[str], known: list[list[int]], first: int, expected: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``bench`` and ``table`` are words of one item each, ``glass`` of two."""
+    size = len(questions)
+    view = dataclasses.replace(VIEW, questions=np.arange(size), known=ragged(known), question_texts=lambda: questions)
+    with caplog.at_level("WARNING"):
+        BM25(first=first).fit(view)
+    assert bool(caplog.text) == (expected is not None)
+    assert re.search(expected or "", caplog.text)
 
 
 def test_the_positives_keep_their_scores() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from training_views import ragged, view_of
@@ -68,6 +70,30 @@ def test_the_margin_is_counted_for_each_pair(rule: PoolRule, beyond: tuple[int, 
     assert report.without == without
     assert report.pairs == 3
     assert report.positive == pytest.approx(4 / 3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (PoolRule(last=3, ratio=0.5), None),
+        (PoolRule(last=3, ratio=0.05), r"^3 of 3 training pairs have no mined negative: .* above what negatives\.margin=0\.05 lets pass"),
+        (PoolRule(last=3, gap=0.95), r"^2 of 3 .* negatives\.margin=0\.95 lets pass"),
+        (PoolRule(first=4, last=4), r"^3 of 3 training pairs .* no candidate of rank negatives\.first=4\. Lower it"),
+    ],
+)
+def test_most_pairs_without_a_negative_are_told_with_the_reason(rule: PoolRule, expected: str | None) -> None:
+    """Positives score 1, 2 and 1; the least candidates .1, .2 and 1: half of the positive leaves two pairs one."""
+    _, report = mine(QUERIES, ITEMS, exact, FACTS, rule, top=3, metric="dot")
+    told = report.warning(rule)
+    assert (told is None) == (expected is None)
+    assert re.search(expected or "", told or "")
+
+
+def test_a_search_that_finds_positives_alone_is_told() -> None:
+    facts = Facts(view_of([1] * 7, questions=np.array([0]), known=ragged([list(range(7))]), question_texts=None), np.array([2]))
+    _, report = mine(QUERIES[:1], ITEMS, exact, facts, PoolRule(ratio=0.95), top=3, metric="dot")
+    assert (report.without, report.outside) == (1, 1)
+    assert "finds nothing but their positives" in str(report.warning(PoolRule(ratio=0.95)))
 
 
 def test_below_zero_a_margin_never_lets_harder_items_in() -> None:

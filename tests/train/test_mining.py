@@ -74,6 +74,17 @@ def test_negatives_are_the_nearest_items_that_are_no_positive(make_job: Callable
     assert report.pairs == len(np.unique(dataset.train.query_rows * dataset.num_items + dataset.train.item_rows))
 
 
+@pytest.mark.parametrize(("margin", "warned"), [(2.0, True), (None, False)])
+def test_a_margin_that_leaves_most_pairs_nothing_is_a_warning(
+    make_job: Callable[..., TrainingJob], tmp_path: Path, caplog: pytest.LogCaptureFixture, margin: float | None, warned: bool
+) -> None:
+    """No cosine is 2 below another, but for opposite vectors."""
+    job = make_job()
+    with caplog.at_level("WARNING"):
+        miner_of(job, tmp_path, dataclasses.replace(MINED, margin=margin, margin_kind="absolute")).pool(job.towers, "key")
+    assert ("negatives.margin=2.0 lets pass" in caplog.text) == warned
+
+
 def test_mining_leaves_mode_and_random_state_as_they_were(make_job: Callable[..., TrainingJob], tmp_path: Path) -> None:
     job = make_job()
     job.towers.train()

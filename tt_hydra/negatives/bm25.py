@@ -53,11 +53,11 @@ class BM25:
         Raises:
             ConfigError: a side has no text.
         """
-        return FittedPool(self._rule(), Origin.BM25, training.questions, log_share(training.counts), find(training, self.last))
+        return FittedPool(self._rule(), Origin.BM25, training.questions, log_share(training.counts), find(training, self.last, self.first))
 
 
-def find(training: TrainingView, last: int) -> Pool:
-    """The pool of every question's ``last`` best items by BM25.
+def find(training: TrainingView, last: int, first: int = 1) -> Pool:
+    """The pool of every question's ``last`` best items by BM25; where most have no item of rank ``first``, a warning says why.
 
     Raises:
         ConfigError: a side has no text.
@@ -72,15 +72,17 @@ def find(training: TrainingView, last: int) -> Pool:
     known = all_positives(training)
     width = to_ask_for(last, known, content)
     questions, engine = _words(training.question_texts()), _engine(training.item_texts())
-    rankings, known_scores = [], [np.empty(0, np.float32)]
+    rankings, known_scores, found = [], [np.empty(0, np.float32)], [np.empty(0, np.int64)]
     for start in range(0, len(questions), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(questions)))
         positives = known.take(block)
         rows, scores, of_positives = _search(engine, questions[start : start + BLOCK], positives, width)
         rankings.append(filtered(rows, scores, positives, content, last))
         known_scores.append(of_positives)
+        found.append((rows >= 0).sum(axis=1))
     candidates = _joined([ranking.candidates for ranking in rankings])
     _tell(candidates, [ranking.removed for ranking in rankings])
+    _warn_of_few(np.diff(candidates.offsets), np.concatenate(found), first)
     scores = np.concatenate([np.empty(0, np.float32), *(ranking.scores for ranking in rankings)])
     return Pool.of(candidates, scores, known, np.concatenate(known_scores), training.num_items)
 
@@ -136,6 +138,32 @@ def _tell(candidates: Ragged, removed: Sequence[Mapping[str, int]]) -> None:
     left_out = ", ".join(f"{count} ({name})" for name, count in counts.items())
     mean = len(candidates.values) / max(1, len(candidates))
     logger.info("BM25 negatives: %.1f for each of %d questions; left out: %s", mean, len(candidates), left_out or "none")
+
+
+def _warn_of_few(candidates: IntArray, found: IntArray, first: int) -> None:
+    """Says why most questions have no negative, and what to change.
+
+    Args:
+        candidates: ``(questions,)`` how many each has.
+        found: ``(questions,)`` how many items share a word with each, its answers among them.
+        first: best rank that is drawn.
+    """
+    without = candidates < first
+    if 2 * without.sum() <= len(without):
+        return
+    reasons = {
+        "share no word with any item: are both sides in one language, and words rather than codes? Choose negatives=mined or in_batch": (
+            found == 0
+        ),
+        "share words only with their answers, or with items equal to these. Choose negatives=mined or uniform": (
+            (found > 0) & (candidates == 0)
+        ),
+        f"share words with too few items for negatives.first={first}. Lower it": (candidates > 0),
+    }
+    counts = {reason: int((without & which).sum()) for reason, which in reasons.items()}
+    reason = max(counts, key=counts.__getitem__)
+    told = (int(without.sum()), len(without), counts[reason], reason)
+    logger.warning("%d of %d questions have no BM25 negative; %d of them %s.", *told)
 
 
 def _best(scores: FloatArray, width: int) -> IntArray:

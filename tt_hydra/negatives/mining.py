@@ -66,6 +66,7 @@ class MiningReport:
         pairs: pairs of a question and a positive.
         beyond_margin: candidates in the rank window that are too close to the positive, summed over the pairs, and of how many.
         without: pairs for which no negative is left.
+        outside: pairs without a candidate in the rank window, whatever the margin.
         positive: mean similarity of the pairs.
         negative: mean similarity of the negatives that may be drawn.
     """
@@ -77,6 +78,7 @@ class MiningReport:
     pairs: int
     beyond_margin: tuple[int, int]
     without: int
+    outside: int
     positive: float
     negative: float
 
@@ -91,6 +93,21 @@ class MiningReport:
         yield f"{self.pairs:,} pairs: {number:,} of {among:,} ({share:.1%}) in the rank window are too close to the positive"
         yield f"{self.without:,} pairs ({self.without / max(self.pairs, 1):.1%}) have no mined negative"
         yield f"mean similarity: positives {self.positive:.3f}, mined negatives {self.negative:.3f}"
+
+    def warning(self, rule: PoolRule) -> str | None:
+        """Why most pairs have no negative under a rule, and what to change; None where most have one."""
+        if 2 * self.without <= self.pairs:
+            return None
+        what = f"{self.without:,} of {self.pairs:,} training pairs have no mined negative: "
+        if 2 * self.outside < self.without:
+            margin = rule.gap if rule.ratio is None else rule.ratio
+            return (
+                f"{what}the model ranks their candidates above what negatives.margin={margin} lets pass. Set it to null, draw farther "
+                "ranks (negatives.first, negatives.last, negatives.top), or mine later (negatives.start)."
+            )
+        if rule.first > 1:
+            return f"{what}the search leaves them no candidate of rank negatives.first={rule.first}. Lower it."
+        return f"{what}the search finds nothing but their positives and items equal to these. Choose negatives=in_batch or uniform."
 
 
 def mine(
@@ -140,13 +157,14 @@ def similarities(queries: FloatArray, items: FloatArray, pairs: Ragged, metric: 
 
 def _report(pool: Pool, pairs: Ragged, rule: PoolRule, found: int, removed: dict[str, int]) -> MiningReport:
     question = pairs.owners()
-    among, close, without, total = 0, 0, 0, 0.0
+    among, close, without, outside, total = 0, 0, 0, 0, 0.0
     for start in range(0, len(question), QUESTION_CHUNK):
         asked, rows = question[start : start + QUESTION_CHUNK], pairs.values[start : start + QUESTION_CHUNK].astype(np.int64)
         owner, place = pool.between(asked, rule.first, rule.last)
         free: BoolArray = allowed(pool.scores[place], pool.positives_of(asked, rows)[owner], rule)
         among, close = among + len(free), close + int((~free).sum())
         without += int((np.bincount(owner[free], minlength=len(asked)) == 0).sum())
+        outside += int((np.bincount(owner, minlength=len(asked)) == 0).sum())
         total += float(pool.scores[place[free]].sum(dtype=np.float64))
     return MiningReport(
         questions=len(pairs),
@@ -156,6 +174,7 @@ def _report(pool: Pool, pairs: Ragged, rule: PoolRule, found: int, removed: dict
         pairs=len(question),
         beyond_margin=(close, among),
         without=without,
+        outside=outside,
         positive=float(pool.positive_scores.mean()) if len(question) else float("nan"),
         negative=total / (among - close) if among > close else float("nan"),
     )

@@ -88,6 +88,8 @@ class Miner:
         self._save(key, pool)
         seconds = time.perf_counter() - started
         logger.info("mined negatives in %.1f s:\n  %s", seconds, "\n  ".join([*report.lines(), *self._recall(queries, items, index)]))
+        if warning := report.warning(spec.rule()):
+            logger.warning(warning)
         return pool, report
 
     def load(self, key: str) -> Pool | None:
