@@ -62,6 +62,11 @@ def test_a_quoted_cell_may_hold_lines_quotes_and_nothing(tmp_path: Path) -> None
     assert read_file(file, ["a", "b"]).rows() == [("x\ny", 'say "hi"'), ("1", None), ("2", "")]
 
 
+def test_a_separator_in_a_name_beside_others_or_in_the_cells_of_one_column_is_a_text(tmp_path: Path) -> None:
+    assert read_file(put(tmp_path, "a.csv", "a;b,c\n1;2,3\n"), ["a;b", "c"]).rows() == [("1;2", "3")]
+    assert read_file(put(tmp_path, "b.csv", "tags\na;b\n"), ["tags"]).rows() == [("a;b",)]
+
+
 def test_a_tsv_has_no_quoting(tmp_path: Path) -> None:
     assert read_file(put(tmp_path, "a.tsv", 'a\tb\n"x\ty"\n'), ["a"]).rows() == [('"x',)]
 
@@ -81,6 +86,23 @@ def test_a_tsv_has_no_quoting(tmp_path: Path) -> None:
         ("a.jsonl", '{"id": 1, "name": "é"}\n'.encode("latin1"), "a.jsonl: line 1 is not UTF-8 text"),
         ("a.jsonl.gz", b"plain", "a.jsonl.gz: cannot be unpacked: "),
         ("a.parquet", b"no parquet at all", "a.parquet: cannot be read: "),
+        (
+            "a.csv",
+            "id;name\n1;2,50\n",
+            "a.csv: its first line is one column with ';' in its name; cells of .csv are separated by ',': write it",
+        ),
+        ("a.csv", '\ufeff"id";"name"\n"1";"x"\n', "a.csv: its first line is one column with ';' in its name"),
+        (
+            "a.csv",
+            "\nid\tname\n1\tx\n",
+            "a.csv: its first line is one column with a tab in its name; cells of .csv are separated by ',': name it .tsv",
+        ),
+        ("a.csv.gz", gzip.compress(b"id|name\n1|x\n"), "a.csv.gz: its first line is one column with '|' in its name"),
+        (
+            "a.tsv",
+            "id,name\n1,x\n",
+            "a.tsv: its first line is one column with ',' in its name; cells of .tsv are separated by a tab: name it .csv",
+        ),
         ("a.csv", "", "a.csv is empty"),
         ("a.jsonl", "", "a.jsonl is empty"),
         ("a.csv", "id,name\n", "a.csv has no rows"),

@@ -1,4 +1,4 @@
-"""Finding the line of a text file that its fast reader refused."""
+"""Finding the line of a text file that its fast reader refused, or took for another than it is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn, cast
 
 SHOWN = 60
+SEPARATORS = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
+"""What may separate cells, and its name."""
 csv.field_size_limit(1 << 30)
 
 
@@ -28,6 +30,23 @@ def first_bad_line(path: Path, ending: str) -> str | None:
         if isinstance(error, OSError) and error.errno is not None:  # of the system; gzip's own errors have no number
             return f"cannot be opened: {error.strerror}"
         return f"cannot be unpacked: {error}"
+
+
+def other_separator(path: Path, separator: str, quoted: bool) -> str | None:
+    """What separates the cells of a file whose first line is one cell when it is cut at ``separator``; None where nothing seems to.
+
+    Args:
+        path: the file; unpacked on the way if it ends in ``.gz``.
+        separator: by which the file is read.
+        quoted: whether ``"`` quotes cells.
+    """
+    with open_bytes(path) as stream:
+        rows = csv.reader(_Lines(stream), delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+        try:
+            first = next(filter(None, rows), [])
+        except (UnicodeDecodeError, csv.Error):  # which reading the whole file tells with its line
+            return None
+    return next((each for each in SEPARATORS if len(first) == 1 and each in first[0]), None)
 
 
 def open_bytes(path: Path) -> BinaryIO:

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from tt_hydra.data.bad_line import first_bad_line
+from tt_hydra.data.bad_line import SEPARATORS, first_bad_line, other_separator
 from tt_hydra.data.declaration import nearest
 from tt_hydra.errors import DataError
 
@@ -214,8 +214,18 @@ def _json_source(path: Path) -> Path | io.BytesIO:
         return io.BytesIO(stream.read()) if marked else path
 
 
+def _separated(file: DataFile, found: str) -> str:
+    named = next((ending for ending, separator in DELIMITERS.items() if separator == found), None)
+    fix = f"name it {named}" if named else "write it with those, or as Parquet"
+    seen, own = SEPARATORS[found], SEPARATORS[DELIMITERS[file.ending]]
+    return f"{file.name}: its first line is one column with {seen} in its name; cells of {file.ending} are separated by {own}: {fix}"
+
+
 def _read_csv(file: DataFile, columns: Sequence[str], every: bool) -> pl.DataFrame:
     delimiter = DELIMITERS[file.ending]
+    found = other_separator(file.path, delimiter, file.ending == ".csv")
+    if found is not None:
+        raise DataError(_separated(file, found))
     parse = arrow_csv.ParseOptions(
         delimiter=delimiter, quote_char='"' if file.ending == ".csv" else False, newlines_in_values=file.ending == ".csv"
     )
