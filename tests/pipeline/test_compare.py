@@ -64,6 +64,17 @@ def test_differences_by_hand(outputs):
     assert "+0.2500 (+0.0000 to +0.5000)" in printed(found)
 
 
+def test_trials_of_two_studies_are_told_apart_by_as_much_of_their_paths_as_it_takes(outputs):
+    for name, queries in (("d2/0", "ab"), ("f1/0", "abc")):
+        write_run(outputs / "sweep" / name, [0.5] * len(queries), queries=queries)
+    with pytest.raises(ConfigError, match="differ: 2 in d2/0, 3 in f1/0, 2 the same in all of them"):
+        compare(settings(outputs, "d2/0", "f1/0"))
+    found = compare(settings(outputs, "d2/0", "f1/0", queries="shared"))
+    assert [run.name for run in found.runs] == ["d2/0", "f1/0"]
+    write_run(outputs / "sweep" / "d2" / "1", [0.5, 0.5])
+    assert [run.name for run in compare(settings(outputs, "d2/0", "d2/1")).runs] == ["0", "1"]
+
+
 def test_rows_are_paired_by_query_whatever_their_order(outputs):
     write_run(outputs / "run" / "one", [0.1, 0.2, 0.3], queries="abc")
     write_run(outputs / "run" / "two", [0.4, 0.2, 0.3], queries="cab")

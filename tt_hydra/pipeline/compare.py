@@ -14,7 +14,7 @@ from tt_hydra.artifact.files import write_json
 from tt_hydra.component import TARGET, option_of
 from tt_hydra.errors import ConfigError, DataError
 from tt_hydra.metrics.significance import RESAMPLES, clustered_differences
-from tt_hydra.pipeline.finished import ANSWERS, QUERY, FinishedRun, find_run, read_run
+from tt_hydra.pipeline.finished import ANSWERS, QUERY, FinishedRun, find_run, names_of, read_run
 from tt_hydra.report.compare import write_comparison
 from tt_hydra.report.comparison import ABSENT, ComparedRun, Comparison, QualityRow
 from tt_hydra.report.figures import metric_order
@@ -118,7 +118,7 @@ def _paired(runs: Sequence[FinishedRun], split: str, wanted: Literal["same", "sh
     shared = {query for query, asked in found[0].items() if all(other.get(query) == asked for other in found[1:])}
     notes = [] if told else ["a run is of an earlier version: whether its queries have the same answers as the others' is not known"]
     if any(len(each) != len(shared) for each in found):
-        sizes = ", ".join(f"{len(each)} in {run.folder.name}" for run, each in zip(runs, found, strict=True))
+        sizes = ", ".join(f"{len(each)} in {name}" for name, each in zip(_names(runs), found, strict=True))
         if not shared:
             why = "they were measured on different data and cannot be paired"
             raise ConfigError(f"runs: they share no {split} query with the same answers ({sizes}): {why}")
@@ -177,11 +177,15 @@ def _described(runs: Sequence[FinishedRun]) -> list[ComparedRun]:
     """Letters, and names by which the runs can be told apart."""
     shared = set.intersection(*(set(run.overrides) for run in runs))
     own = [" ".join(each for each in run.overrides if each not in shared) for run in runs]
-    names = [text or "default settings" for text in own] if len(set(own)) == len(own) else [run.folder.name for run in runs]
+    names = [text or "default settings" for text in own] if len(set(own)) == len(own) else _names(runs)
     return [
         ComparedRun(letter=letter, name=name, folder=run.folder, overrides=run.overrides)
         for letter, name, run in zip(LETTERS, names, runs, strict=False)
     ]
+
+
+def _names(runs: Sequence[FinishedRun]) -> list[str]:
+    return names_of([run.folder for run in runs])
 
 
 def _settings(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
@@ -218,7 +222,7 @@ def _shown(node: object) -> str:
 def _warnings(runs: Sequence[FinishedRun], differing: Mapping[str, Sequence[str]]) -> list[str]:
     notes = []
     if any(run.config is None for run in runs):
-        missing = ", ".join(run.folder.name for run in runs if run.config is None)
+        missing = ", ".join(name for name, run in zip(_names(runs), runs, strict=True) if run.config is None)
         notes.append(f"no configuration was kept in {missing}: what differs between the runs cannot be told")
     changed = [key for key in differing if key in CHANGES_LABELS or key.startswith("data.")]
     if changed:

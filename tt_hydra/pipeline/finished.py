@@ -87,6 +87,16 @@ def find_run(text: str, outputs: Path) -> Path:
     raise ConfigError(f"runs: {text!r} {_why(places)}{_hint(text, outputs)}")
 
 
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """Names that tell different folders apart: the last part of each path, or as many as it takes."""
+    names: list[str] = []
+    for count in range(1, max(len(folder.parts) for folder in folders) + 1):
+        names = ["/".join(folder.parts[-count:]) for folder in folders]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
 def _why(places: Sequence[Path]) -> str:
     folder = next((place for place in places if place.is_dir()), None)
     if folder is None:
