@@ -20,13 +20,16 @@ from grid import Set, Study, report
 SEED = 0
 PAGES, VERSIONS, KEPT = 1000, 10, 0.8
 """Pages that are taken, versions of each, and the share of its words that a version keeps."""
-MINED = ("negatives=mined", "negatives.per_query=4", "negatives.top=30", "negatives.last=8")
+MINED = ("negatives=mined", "negatives.per_query=1")
 ARMS = {
     "in-batch": (),
-    "mined, raw": (*MINED, "negatives.margin=null"),
-    "mined, filtered": (*MINED, "negatives.margin=0.85"),
+    "mined, raw": (*MINED, "negatives.last=8", "negatives.margin=null"),
+    "mined, filtered": (*MINED, "negatives.margin=0.8"),
 }
 EPOCHS = 4
+BATCH = 64
+"""Batch, margin and negatives of each query were compared on the validation questions. In a batch of 256 negatives are hard enough for this
+catalogue of 1,000 pages: mined ones, filtered or not, add nothing there."""
 
 
 def main() -> None:
@@ -36,7 +39,7 @@ def main() -> None:
     folder = hidden(given.data / "tldr", outputs() / "benchmarks" / "study_false_negatives")
     base = (
         *("data=beir", f"data.path={folder}", "tower=static", "loss=infonce"),
-        *("train.batch_size=256", f"train.max_epochs={EPOCHS}", "train.patience=null"),
+        *(f"train.batch_size={BATCH}", f"train.max_epochs={EPOCHS}", "train.patience=null"),
     )
     seeds = (1, 2) if given.quick else (1, 2, 3, 4, 5)
     study = Study(name="study_false_negatives", data={"tldr": Set("ndcg@10", base)}, arms=ARMS, seeds=seeds)

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tt_hydra import __version__
 from tt_hydra.artifact.files import disk_errors, path_errors
 from tt_hydra.commands import EXECUTE, Context, checked, show
-from tt_hydra.config.arguments import Call, quote, understand
+from tt_hydra.config.arguments import Call, as_typed, quote, understand
 from tt_hydra.config.build import build
 from tt_hydra.config.commands import COMMANDS, PATHS, TEXTS, misplaced
 from tt_hydra.config.compose import VERSION_BASE, compose, jobs_of, make_loader
@@ -29,7 +29,7 @@ from tt_hydra.config.overrides import message
 from tt_hydra.config.paths import OwnOptions, config_dir
 from tt_hydra.config.problems import Problem, refuse
 from tt_hydra.errors import ConfigError, TTHydraError, interruption
-from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job
+from tt_hydra.process import TERMINATED, Terminated, own_folder, prepare, quieten_follower, run_job, understood
 from tt_hydra.searches import examine, is_study, search_of, unread
 from tt_hydra.train.rank import by_torchrun
 
@@ -61,9 +61,10 @@ def status(arguments: Sequence[str]) -> int:
         print(f"tt_hydra {__version__}")
         return 0
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
-    typed = shlex.join(["python", "-m", "tt_hydra", *arguments])
+    reread = understood()
+    typed = shlex.join(["python", "-m", "tt_hydra", *(as_typed(arguments, TEXTS, PATHS) if reread else arguments)])
     try:
-        return _do(understand(arguments, COMMANDS, TEXTS, PATHS), typed)
+        return _do(understand(arguments, COMMANDS, () if reread else TEXTS, () if reread else PATHS), typed)
     except (TTHydraError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
@@ -189,7 +190,7 @@ def _in_own_process(config: DictConfig, context: Context) -> Mapping[str, float]
     command = [sys.executable, "-m", "tt_hydra", *OwnOptions.of(hydra_node).words(), *hydra_node.overrides.task, *moved]
     status = run_job(command)
     if status:
-        raise TTHydraError(f"the job ended with status {status}: {shlex.join(command)}")
+        raise TTHydraError(f"the job ended with status {status}: {shlex.join(as_typed(command, TEXTS, PATHS))}")
     metrics: dict[str, float] = json.loads(Path(hydra_node.runtime.output_dir, "metrics.json").read_text(encoding="utf-8"))
     return metrics
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from tt_hydra.train.rank import by_torchrun, end_with, follow, is_follower
+from tt_hydra.train.rank import FIRST_RANK, by_torchrun, end_with, follow, is_follower
 
 TERMINATED = 143
 """Exit status after SIGTERM."""
@@ -22,6 +22,9 @@ GRID = "TT_HYDRA_GRID"
 """Environment variable with the process id of the grid that started this process for one of its jobs."""
 WORKER = "TT_HYDRA_WORKER"
 """Environment variable with the number of a process that helps another with its study."""
+
+UNDERSTOOD = "TT_HYDRA_UNDERSTOOD"
+"""Environment variable of a process that was started with words for Hydra, rather than with what somebody typed."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -42,6 +45,11 @@ def prepare() -> None:
         end_with(int(os.environ.pop(GRID)))
 
 
+def understood() -> bool:
+    """Whether this process was started by one of ours, with words that were understood there: what must be quoted in them is quoted."""
+    return UNDERSTOOD in os.environ or FIRST_RANK in os.environ
+
+
 def run_job(command: Sequence[str]) -> int:
     """Runs one job of a grid as a process of its own, to its end.
 
@@ -51,7 +59,7 @@ def run_job(command: Sequence[str]) -> int:
     Returns:
         Its exit status.
     """
-    child = subprocess.Popen(command, env={**os.environ, GRID: str(os.getpid())}, process_group=0)
+    child = subprocess.Popen(command, env={**os.environ, **_child()}, process_group=0)
     stop: KeyboardInterrupt | None = None
     while True:
         try:
@@ -83,7 +91,7 @@ class Helpers:
 
     def __enter__(self) -> Helpers:
         for number, path in enumerate(self._logs, start=1):
-            environment = {**os.environ, GRID: str(os.getpid()), WORKER: str(number)}
+            environment = {**os.environ, **_child(), WORKER: str(number)}
             with path.open("ab") as log:
                 self._children.append(subprocess.Popen(self._command, env=environment, stdout=log, stderr=log, process_group=0))
         return self
@@ -129,6 +137,11 @@ def own_folder() -> Iterator[list[str]]:
         yield [f"hydra.run.dir={folder}", "hydra.output_subdir=null"]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _child() -> dict[str, str]:
+    """What a process of this one's is told by its environment."""
+    return {GRID: str(os.getpid()), UNDERSTOOD: "1"}
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

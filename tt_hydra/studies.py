@@ -21,7 +21,8 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from tt_hydra.artifact.files import replace_text
-from tt_hydra.config.arguments import quote
+from tt_hydra.config.arguments import as_typed, quote
+from tt_hydra.config.commands import PATHS, TEXTS
 from tt_hydra.config.environment import environment
 from tt_hydra.config.overlay import overlay
 from tt_hydra.config.paths import OwnOptions
@@ -102,7 +103,8 @@ class _Session:
                 shared=search.shared,
                 machine=_threads(self._settings.workers, search.shared),
                 program=("python", "-m", "tt_hydra", *self._own.words()),
-                command=shlex.join(["python", "-m", "tt_hydra", *(word for word in sys.argv[1:] if word != "--config-name=run")]),
+                as_typed=_typed,
+                command=shlex.join(["python", "-m", "tt_hydra", *_typed([word for word in sys.argv[1:] if word != "--config-name=run"])]),
                 read_points=_points,
             )
         )
@@ -249,6 +251,10 @@ class _Session:
         if self._allowed:
             words.append(f"allow_targets=[{','.join(self._allowed)}]")
         return shlex.join(["python", "-m", "tt_hydra", "versions", *words])
+
+
+def _typed(words: Sequence[str]) -> list[str]:
+    return as_typed(words, TEXTS, PATHS)
 
 
 def _threads(workers: int, shared: Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 import optuna
@@ -12,7 +13,9 @@ from toy_table import write_table
 import tt_hydra.pipeline.run
 from tt_hydra.config.compose import compose, make_loader
 from tt_hydra.errors import DataError
+from tt_hydra.process import UNDERSTOOD
 from tt_hydra.sweep.storage import open_storage
+from tt_hydra.train.rank import FIRST_RANK
 
 SEARCHED = ("--multirun", "temperature.start=tag(log,interval(0.02,1))", "sweep.sampler=random", "sweep.name=mine")
 
@@ -106,6 +109,38 @@ def test_options_of_ones_own_may_lie_in_a_search_path(line, runs, capsys, tmp_pa
     folder = tmp_path / "outputs" / "sweep" / "mine"
     assert f"python -m tt_hydra {place} index=wide " in capsys.readouterr().out.replace("'", "")
     assert f"--config-dir={folder} {place} experiment=best" in (folder / "best.yaml").read_text().replace("'", "")
+
+
+PROMPTS = ("tower=bert", "tower.query_prompt=query: ", "tower.item_prompt=it's, (an) item")
+
+
+def test_texts_are_the_same_in_every_command_that_is_printed(line, runs, capsys, tmp_path):
+    assert line(*SEARCHED, *PROMPTS, "hydra.sweeper.n_trials=1") == 0
+    trial = next(text for text in capsys.readouterr().out.splitlines() if text.startswith("python -m tt_hydra"))
+    assert line(*shlex.split(trial)[3:]) == 0
+    assert {(run.settings.tower.query_prompt, run.settings.tower.item_prompt) for run in runs} == {("query: ", "it's, (an) item")}
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("mark", [UNDERSTOOD, FIRST_RANK])
+def test_texts_are_the_same_in_every_process(line, runs, monkeypatch, mark):
+    """A helper of a study, a job in a process of its own and a rank of a training are started with words that were understood."""
+    assert line(*PROMPTS) == 0
+    started_with = sys.argv[1:]
+    monkeypatch.setenv(mark, "1")
+    assert line(*started_with, "hydra.output_subdir=null") == 0
+    first, second = (run.settings.tower for run in runs)
+    assert second == first
+    assert first.query_prompt == "query: "
+
+
+def test_a_study_searches_texts(line, runs, capsys):
+    choice = "tower.query_prompt=choice('query: ','')"
+    assert line("--multirun", "tower=bert", choice, "hydra.sweeper.n_trials=9", "sweep.sampler=random") == 0
+    assert {run.settings.tower.query_prompt for run in runs} == {"query: ", ""}
+    trial = next(text for text in capsys.readouterr().out.splitlines() if text.startswith("python -m tt_hydra"))
+    assert line(*shlex.split(trial)[3:]) == 0
+    assert runs[-1].settings.tower == runs[-2].settings.tower
 
 
 def test_the_same_command_goes_on_and_ends_at_once_where_all_is_done(line, runs, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from tt_hydra.config.arguments import quote, understand
+from tt_hydra.config.arguments import as_typed, quote, understand
 from tt_hydra.config.commands import COMMANDS, PATHS, TEXTS
 from tt_hydra.errors import ConfigError
 
@@ -86,6 +86,38 @@ def test_the_command_becomes_an_option_of_hydra(arguments, command, argv):
     assert (call.command, call.argv) == (command, argv)
     again = words(*call.argv)
     assert (again.command, again.argv) == (command, argv), "Lightning runs the line again for each process"
+
+
+@pytest.mark.parametrize("text", TEXT_VALUES)
+def test_words_are_quoted_once_whoever_reads_them_again(text):
+    for key in (*TEXTS, *PATHS, "data.path"):
+        told = words("run", f"{key}={text}").argv
+        assert understand(told, COMMANDS, (), ()).argv == told, "a process of ours"
+        assert words(*as_typed(told, TEXTS, PATHS)).argv == told, "a person who types what was printed"
+        if key in TEXTS:
+            assert as_typed(told, TEXTS, PATHS)[1:] == [f"{key}={text}"]
+
+
+@pytest.mark.parametrize("key", ["tower.query_prompt", "data.path"])
+@pytest.mark.parametrize("text", ["query: ", "my data (1), new", "a\\b", "", "${x}", "007"])
+def test_what_a_study_chooses_can_be_typed(key, text):
+    """Hydra hands the values of a list over with other escapes than quotes."""
+    override = OverridesParser.create().parse_override(f"{key}=choice({quote(text)},'other text')")
+    for chosen in override.sweep_string_iterator():
+        word = f"{key}={chosen}"
+        (typed,) = as_typed([word], TEXTS, PATHS)
+        assert as_hydra_reads(words(typed).overrides[0]) == as_hydra_reads(word)
+
+
+def test_what_is_no_text_is_typed_as_it_is():
+    kept = ["seed=1", "data.path=null", "data.path=${x}/a", "tower.query_prompt=${x}", "tower.query_prompt=choice(a,'')", "~a", "index=a,b"]
+    assert as_typed(kept, TEXTS, PATHS) == kept
+
+
+def test_a_study_may_choose_among_texts():
+    chosen = "tower.query_prompt=choice('query: ','')"
+    assert words("--multirun", chosen, "tower.item_prompt=a, b").overrides == (chosen, "tower.item_prompt='a, b'")
+    assert words(chosen).overrides != (chosen,)
 
 
 def test_the_users_folder_of_options():

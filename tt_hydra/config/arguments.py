@@ -8,9 +8,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from tt_hydra.config.problems import nearest
 from tt_hydra.errors import ConfigError
+
+CHOICE = re.compile(r"[^=]*=choice\(.*\)$", re.DOTALL)
+"""An override with several values, written so that it cannot be meant as a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Call:
 
     @property
     def argv(self) -> list[str]:
-        """The arguments for Hydra; understood again they give the same call, as Lightning's re-run for each process needs."""
+        """The arguments for Hydra; understood again without texts and paths, which are quoted by now, they give the same call."""
         name = [] if self.flags.config_name is not None else [f"--config-name={self.command}"]
         return [*name, *self.options, *self.overrides]
 
@@ -47,7 +54,7 @@ def understand(arguments: Sequence[str], commands: Collection[str], texts: Colle
     Args:
         arguments: without the program's name.
         commands: names of commands; the first is the one that no command means.
-        texts: keys whose value is a literal text, whatever it holds.
+        texts: keys whose value is a literal text, whatever it holds; of several jobs, ``choice(...)`` names one text for each.
         paths: keys whose value is a text unless it is null, quoted already, or an interpolation; in a grid it may be several.
 
     Raises:
@@ -66,9 +73,17 @@ def understand(arguments: Sequence[str], commands: Collection[str], texts: Colle
     if len({*words, *named}) > 1:
         raise ConfigError(f"one command at a time, got {' and '.join((*words, *named))}")
     command = next(iter((*words, *named, *commands)))
-    paths = () if flags.multirun else paths
-    overrides = tuple(_quoted(each, texts, paths) for each in flags.overrides if each not in words)
-    return Call(command, options, overrides, flags)
+    overrides = [each for each in flags.overrides if each not in words]
+    if flags.multirun:
+        quoted = (each if CHOICE.match(each) else _quoted(each, texts, ()) for each in overrides)
+    else:
+        quoted = (_quoted(each, texts, paths) for each in overrides)
+    return Call(command, options, tuple(quoted), flags)
+
+
+def as_typed(words: Sequence[str], texts: Collection[str], paths: Collection[str]) -> list[str]:
+    """Words for Hydra as a shell would hand them over: understood, with the same texts and paths, they are the same again."""
+    return [_unquoted(word, texts, paths) for word in words]
 
 
 def quote(text: str) -> str:
@@ -85,7 +100,34 @@ def _take(left: list[str], argument: str) -> bool:
 
 def _quoted(override: str, texts: Collection[str], paths: Collection[str]) -> str:
     key, _, value = override.partition("=")
-    is_path = bool(paths) and (key in paths or key.endswith(".path"))
-    if key in texts or (is_path and value not in ("", "null") and value[0] not in "'\"" and "${" not in value):
+    if key in texts or (_is_path(key, paths) and value not in ("", "null") and _is_bare(value)):
         return f"{key}={quote(value)}"
     return override
+
+
+def _unquoted(word: str, texts: Collection[str], paths: Collection[str]) -> str:
+    key, _, value = word.partition("=")
+    if not (key in texts or (_is_path(key, paths) and "\\" in value and _is_bare(value))):
+        return word
+    try:
+        parsed = _value(word)
+        text = OmegaConf.create({"": parsed})[""]
+        same = isinstance(text, str) and _value(f"={quote(text)}") == parsed
+    except (HydraException, OmegaConfBaseException):
+        return word
+    return f"{key}={text if key in texts else quote(text)}" if same else word
+
+
+def _value(word: str) -> object:
+    """The value of an override as Hydra reads it; several are none."""
+    parsed = OverridesParser.create().parse_override(f"key={word.partition('=')[2]}")
+    return None if parsed.is_sweep_override() else parsed.value()
+
+
+def _is_path(key: str, paths: Collection[str]) -> bool:
+    return bool(paths) and (key in paths or key.endswith(".path"))
+
+
+def _is_bare(value: str) -> bool:
+    """Whether a value is neither quoted nor an interpolation."""
+    return value[:1] not in ("'", '"') and "${" not in value

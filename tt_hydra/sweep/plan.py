@@ -28,6 +28,7 @@ class Plan:
         shared: overrides that all trials run with.
         machine: those that this process's trials run with on its machine, besides; they change no result.
         program: words before the overrides in the command line of a trial.
+        as_typed: writes overrides as a person types them.
         command: the command line that started the study.
         read_points: finds the operating points that a run left in its folder.
     """
@@ -40,6 +41,7 @@ class Plan:
     shared: tuple[str, ...] = ()
     machine: tuple[str, ...] = ()
     program: tuple[str, ...] = ("python", "-m", "tt_hydra")
+    as_typed: Callable[[Sequence[str]], Sequence[str]] = field(default=lambda words: words)
     command: str = ""
     read_points: Callable[[Path], Sequence[OperatingPoint]] = field(default=lambda folder: ())
 

@@ -203,7 +203,7 @@ class Driver:
         trial.set_user_attr(FOLDER, str((plan.folder / str(trial.number)).absolute()))
         trial.set_user_attr(OVERRIDES, overrides)
         trial.set_user_attr(MACHINE, plan.machine)
-        trial.set_user_attr(COMMAND, records.command_of(plan.program, [*plan.machine, *plan.shared, *overrides]))
+        trial.set_user_attr(COMMAND, records.command_of(plan.program, plan.as_typed([*plan.machine, *plan.shared, *overrides])))
 
     def _run(self, trial: optuna.Trial, run_trial: RunTrial) -> None:
         settings = self.plan.settings
