@@ -48,6 +48,39 @@ def test_two_columns_that_would_do_are_asked_about():
     assert key.table == "name"
 
 
+def test_a_column_of_a_few_values_is_no_id_of_many_rows():
+    """Grades from 0 to 4 are found among the numbers from 0 to 79, of which they name 6%."""
+    table = columns(ref=list(range(80)), title=[f"t{n}" for n in range(80)])
+    grades = {f"f{n}": [row % 5 for row in range(160)] for n in range(199)}
+    with pytest.raises(DataError, match="holds the ids of items"):
+        match(columns(**grades), table, ITEM, "items")
+    assert match(columns(**grades, taken=[row % 80 for row in range(160)]), table, ITEM, "items").event == "taken"
+
+
+def test_a_column_that_names_far_fewer_ids_than_another_is_no_candidate():
+    table = columns(ref=list(range(80)), title=[f"t{n}" for n in range(80)])
+    events = columns(hour=[row % 24 for row in range(160)], taken=[row % 80 for row in range(160)])
+    assert match(events, table, ITEM, "items").event == "taken"
+    assert match(
+        columns(hour=[row % 40 for row in range(160)], taken=[row % 80 for row in range(160)]), table, ITEM, "items"
+    ).candidates == (
+        "taken",
+        "hour",
+    )
+
+
+def test_of_many_candidates_a_few_are_listed_the_likeliest_first():
+    table = columns(ref=list(range(80)), title=[f"t{n}" for n in range(80)])
+    key = match(columns(**{f"f{n}": [row % (60 + n) for row in range(160)] for n in range(9)}), table, ITEM, "items")
+    assert key.candidates == ("f8", "f7", "f6", "f5", "f4", "f3", "f2", "f1", "f0")
+    assert key.why == "the values of 'f8' and of 'f7' and of 'f6' and of 'f5' and of 'f4' and of 4 more are found in 'ref'"
+
+
+def test_a_small_part_of_a_large_catalogue_is_enough_where_it_is_many():
+    table = columns(ref=[f"p{n}" for n in range(3000)], title=[f"t{n}" for n in range(3000)])
+    assert match(columns(product=[f"p{n % 150}" for n in range(300)]), table, ITEM, "items").event == "product"
+
+
 def test_an_id_of_a_user_is_no_item():
     with pytest.raises(DataError, match=r"no column of the interactions \(user_id\) holds the ids of items.csv \(item_id\)"):
         match(columns(user_id=[1, 2]), columns(item_id=[1, 2]), ITEM, "items.csv")

@@ -57,6 +57,14 @@ def test_what_must_be_asked():
     assert "take an item again" not in made.text
 
 
+def test_a_long_list_of_candidates_is_cut():
+    rows = {"user_id": [1, 1, 2, 2] * 40} | {f"f{n}": [row % (60 + n) for row in range(160)] for n in range(9)}
+    items = pl.DataFrame({"ref": list(range(80)), "title": [f"t{n}" for n in range(80)]})
+    text = page(draft(Given("events.csv", pl.DataFrame(rows)), Given("items.csv", items), None), "COMMAND").text
+    assert [line.strip() for line in text.splitlines() if "# item: " in line] == [f"# item: f{n}" for n in (8, 7, 6, 5, 4)]
+    assert "# and 4 more\n" in text
+
+
 def test_values_and_reasons():
     rows = {"user_id": [1, 1, 2, 2] * 5, "item_id": [1, 2, 3, 4] * 5, "rating": [1, 5, 3, 4] * 5, "mood": ["a", "a", "b", "b", "b"] * 4}
     items = pl.DataFrame({"item_id": [1, 2, 3, 4, 5], "tags": ["a;b", "b", "c;a", "a;b", "c"]})

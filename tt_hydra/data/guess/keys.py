@@ -16,6 +16,12 @@ SURE, NAMED, MAYBE, NOTHING = 3, 2, 1, 0
 FOUND_IF_NAMED = 0.01
 FOUND_IF_NOT = 0.9
 """Share of the values that must be found in the table where the names say that they mean the same, and where they do not."""
+REACHED_IF_NOT, MANY = 0.1, 100
+"""Share of the table's ids that a column must name then, unless it names more than so many: a few grades are found among any numbers."""
+COMPARABLE = 0.5
+"""Share of the ids that the best candidate names, from which another one could be meant."""
+SHOWN = 5
+"""Candidates that are listed."""
 CLOSE = 0.05
 """Candidates whose shares differ by less are equally good."""
 REPEATED = 0.9
@@ -32,7 +38,7 @@ class Key:
         event: column of the interactions; None where several would do, which are then in ``candidates``.
         table: column of the table; None where there is no table.
         why: what was seen.
-        candidates: what to choose from.
+        candidates: what to choose from, the likeliest first.
     """
 
     event: str | None
@@ -79,9 +85,13 @@ def match(events: Sequence[Column], table: Sequence[Column], side: frozenset[str
     if best is None:
         raise DataError(_no_key(events, table, where))
     equals = [pair for pair in unique if pair.name == best.name and abs(pair.found - best.found) < CLOSE]
+    if best.name < SURE:
+        reached = max(pair.reached for pair in equals)
+        equals = sorted((pair for pair in equals if pair.reached >= COMPARABLE * reached), key=lambda pair: pair.rank, reverse=True)
+        best = equals[0]
     rivals = tuple(dict.fromkeys(pair.event.name for pair in equals))
     if len(rivals) > 1 and best.name < SURE:
-        return Key(None, best.table.name, f"the values of {' and of '.join(map(repr, rivals))} are found in {best.table.name!r}", rivals)
+        return Key(None, best.table.name, f"the values of {_listed(rivals, ' and of ')} are found in {best.table.name!r}", rivals)
     return Key(best.event.name, best.table.name, best.why)
 
 
@@ -99,7 +109,7 @@ def by_name(events: Sequence[Column], side: frozenset[str], what: str) -> Key:
     if len(named) == 1:
         return Key(named[0].name, None, f"named like the id of a {what}; {named[0].distinct:,} distinct values")
     names = tuple(column.name for column in named)
-    why = f"{' and '.join(map(repr, names))} could each be it" if names else f"no column is called like the id of a {what}"
+    why = f"{_listed(names, ' and ')} could each be it" if names else f"no column is called like the id of a {what}"
     return Key(None, None, why, names)
 
 
@@ -133,8 +143,15 @@ def _pairs(events: Iterable[Column], table: Sequence[Column], side: frozenset[st
                 continue
             named = counts.filter(pl.col(counts.columns[0]).is_in(ids.implode()))
             found, reached = float(named["n"].sum()) / max(1, event.known), len(named) / max(1, len(ids))
-            if found >= (FOUND_IF_NAMED if name >= NAMED else FOUND_IF_NOT):
+            by_values = found >= FOUND_IF_NOT and (reached >= REACHED_IF_NOT or len(named) > MANY)
+            if by_values or (name >= NAMED and found >= FOUND_IF_NAMED):
                 yield _Pair(event, column, name, found, reached)
+
+
+def _listed(names: Sequence[str], between: str) -> str:
+    """The first few names, and how many there are besides."""
+    more = [f"{len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
+    return between.join([*map(repr, names[:SHOWN]), *more])
 
 
 def _agreement(event: str, table: str, side: frozenset[str]) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tt_hydra.data.guess.column import share
 from tt_hydra.data.guess.draft import Draft
 from tt_hydra.data.guess.features import Feature, Left
-from tt_hydra.data.guess.keys import Key
+from tt_hydra.data.guess.keys import SHOWN, Key
 from tt_hydra.data.guess.roles import Roles, Use, written
 from tt_hydra.data.guess.side import Side
 
@@ -122,7 +122,9 @@ def _interactions(draft: Draft) -> list[str]:
 def _key(name: str, found: Key) -> list[str]:
     if found.event is not None:
         return [_line(4, name, scalar(found.event), found.why)]
-    return [_line(4, name, ASK, f"{found.why}: name the column"), *(_note(4, f"{name}: {scalar(each)}") for each in found.candidates)]
+    more = [_note(4, f"and {len(found.candidates) - SHOWN:,} more")] if len(found.candidates) > SHOWN else []
+    listed = [_note(4, f"{name}: {scalar(each)}") for each in found.candidates[:SHOWN]]
+    return [_line(4, name, ASK, f"{found.why}: name the column"), *listed, *more]
 
 
 def _impressions(use: Use) -> list[str]:
