@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -20,9 +21,9 @@ from tt_hydra.config.commands import COMMANDS
 from tt_hydra.config.compose import compose, make_loader
 from tt_hydra.config.paths import config_dir
 from tt_hydra.config.rules import RUN_RULES
+from tt_hydra.data.dataset import Dataset
 from tt_hydra.data.prepare import prepare
 from tt_hydra.data.table import Table
-from tt_hydra.errors import TTHydraError
 from tt_hydra.pipeline import init as pipeline_init
 from tt_hydra.pipeline.init import InitSettings
 from tt_hydra.pipeline.settings import RunSettings
@@ -330,57 +331,20 @@ def test_who_asked_must_be_said_first(here: Path, capfd: pytest.CaptureFixture[s
     assert source(answered).read().queries["id"].n_unique() == 7
 
 
-def test_a_line_that_is_taken_in_works(here: Path) -> None:
-    """Comments that are declarations need no more than their # taken away."""
-    text = written_by(write(here, _classic()))
-    for name in ("num_ratings", "timestamp", "statistics"):
-        text = text.replace(f"# {name}: ", f"{name}: ")
-    declaration = source(text).declaration()
-    assert "num_ratings" in declaration.items
-    assert set(declaration.context) == {"device", "timestamp"}
-    assert declaration.statistics == ("count", "rate_7d")
-
-
-def test_a_file_is_never_overwritten(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = write(here, _bare())
-    path = here / "conf" / "data" / "mine.yaml"
-    path.parent.mkdir(parents=True)
-    path.write_text("mine", encoding="utf-8")
-    assert init(*words) == 2
-    assert "exists already" in capfd.readouterr().err
-    assert path.read_text(encoding="utf-8") == "mine"
-    assert init(*words, "force=true") == 0
-    assert path.read_text(encoding="utf-8") != "mine"
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"items": "films.parquet"}, "items=films.parquet: there is no such file"),
-        ({"interactions": "events.txt"}, "unknown format"),
-        ({"items": "empty.csv"}, "has no rows"),
-        ({"items": "void.csv"}, "is empty"),
-        ({"items": "others.parquet"}, "no column of the interactions"),
-        ({"items": "twice.parquet"}, "repeat the 'item_id' of an earlier row, the first in rows 1 and 31"),
-        ({"output": "mine.yaml"}, "output=mine.yaml: a data file is called DIR/data/NAME.yaml"),
-        ({"output": "conf/data/table.yaml"}, "data=table is an option of ours"),
-    ],
-)
-def test_mistakes(here: Path, change: dict[str, str], told: str) -> None:
-    write(here, {"items": films(), "interactions": views()})
-    (here / "events.txt").write_text("x", encoding="utf-8")
-    (here / "empty.csv").write_text("item_id,title\n", encoding="utf-8")
-    (here / "void.csv").write_text("", encoding="utf-8")
-    films().with_columns(("other_" + pl.col("item_id")).alias("item_id")).write_parquet(here / "others.parquet")
-    pl.concat([films(), films().head(1)]).write_parquet(here / "twice.parquet")
-    words = {"items": "items.parquet", "interactions": "interactions.parquet", **change}
-    with pytest.raises(TTHydraError, match=re.escape(told)):
-        written_by([f"{key}={value}" for key, value in words.items()])
-    assert not (here / "conf").exists()
-
-
-def test_interactions_must_be_named(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert init("item=items.parquet") == 2
-    told = capfd.readouterr().err
-    assert "did you mean 'items'" in told
-    assert "interactions" in told
+@pytest.mark.parametrize("events", [20, 1])
+def test_who_asked_is_all_that_must_be_said_for_a_model_with_a_history(here: Path, events: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Somebody of 20 events has a past, somebody of one has none: either answer runs as it is."""
+    mine = views(who=lambda row: f"w{row // events}").drop("user_id")
+    assert init(*write(here, {"items": films(), "interactions": mine})) == 0
+    answered = written(here).replace("query: ???", "query: who")
+    assert "???" not in str(declared(answered))
+    (here / "conf" / "data" / "mine.yaml").write_text(answered, encoding="utf-8")
+    settings(here)
+    prepare(source(answered).read(), folder=here / "prepared", seed=1)
+    data = Dataset.load(here / "prepared")
+    assert data.featurizer.history == 50
+    assert set(data.query_records(np.arange(EVENTS // events))["history"].list.len()) == {events}
+    words = ["--config-dir=conf", "data=mine", *TINY]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["tt-hydra", *words])
+        assert cli.status(words) == 0, capfd.readouterr().err

@@ -39,7 +39,7 @@ class Draft:
         queries: the table of queries.
         items: the table of items.
         searches: whether queries have texts.
-        history: whether a query has earlier events to learn from.
+        history: whether a query has earlier events to learn from; taken for granted where its id must be asked.
         habits: how often queries come and items are taken again.
         division: the split.
     """
@@ -106,8 +106,9 @@ def draft(interactions: Given, items: Given | None, queries: Given | None) -> Dr
     people = side_of(queries, query.table, query_columns)
     searches = has_text or (people.has_text and is_about(query.event or "", QUERY))
     by_text = searches and is_about(query.event or "query", QUERY)
-    history = query.event is not None and not by_text and habits.per_query >= HAS_HISTORY
-    taken = {*(["history"] if history else []), *(["text"] if has_text and query.event is not None else [])}
+    asks = query.event is None and (bool(query.candidates) or not has_text)
+    history = asks or (query.event is not None and not by_text and habits.per_query >= HAS_HISTORY)
+    taken = {*(["history"] if history else []), *(["text"] if has_text and (asks or query.event is not None) else [])}
     return Draft(
         path=interactions.path,
         rows=interactions.frame.height,

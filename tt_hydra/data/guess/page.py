@@ -168,11 +168,12 @@ def _order(draft: Draft) -> list[str]:
     habits, division = draft.habits, draft.division
     typical = f"{habits.per_query:g} events of a query (median)"
     if draft.history:
+        if draft.asks_query:
+            typical = "what a query of the id that you name had before; null where it comes once, or its events have nothing in common"
         lines = [_line(2, "history", "", typical), _line(4, "max_length", "50")]
         lines.append(_line(4, "ordered", "true" if draft.moment is not None else "false", "" if draft.moment else "no column of times"))
     else:
-        unknown = "not known before its id is" if draft.asks_query else "queries are texts"
-        lines = [_line(2, "history", "null", typical if draft.query.event else unknown)]
+        lines = [_line(2, "history", "null", typical if draft.query.event else "queries are texts")]
     if draft.moment is not None and draft.moment.dated:
         lines.append(_note(2, "statistics: [count, rate_7d]", "popularity of an item up to the event"))
     lines += [_line(2, "split", ""), _line(4, "kind", division.kind, division.why)]
