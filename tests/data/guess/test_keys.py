@@ -52,7 +52,7 @@ def test_a_column_of_a_few_values_is_no_id_of_many_rows():
     """Grades from 0 to 4 are found among the numbers from 0 to 79, of which they name 6%."""
     table = columns(ref=list(range(80)), title=[f"t{n}" for n in range(80)])
     grades = {f"f{n}": [row % 5 for row in range(160)] for n in range(199)}
-    with pytest.raises(DataError, match="holds the ids of items"):
+    with pytest.raises(DataError, match=r"f18, f19, and 179 more\) holds the ids of items \(ref, title\)"):
         match(columns(**grades), table, ITEM, "items")
     assert match(columns(**grades, taken=[row % 80 for row in range(160)]), table, ITEM, "items").event == "taken"
 

@@ -20,8 +20,8 @@ REACHED_IF_NOT, MANY = 0.1, 100
 """Share of the table's ids that a column must name then, unless it names more than so many: a few grades are found among any numbers."""
 COMPARABLE = 0.5
 """Share of the ids that the best candidate names, from which another one could be meant."""
-SHOWN = 5
-"""Candidates that are listed."""
+SHOWN, MOST_NAMED = 5, 20
+"""Candidates that are listed, and columns that a refusal names."""
 CLOSE = 0.05
 """Candidates whose shares differ by less are equally good."""
 REPEATED = 0.9
@@ -185,8 +185,13 @@ def _not_unique(column: Column, where: str) -> str:
     )
 
 
+def _named(columns: Sequence[Column]) -> str:
+    more = [f"and {len(columns) - MOST_NAMED:,} more"] if len(columns) > MOST_NAMED else []
+    return ", ".join([*(column.name for column in columns[:MOST_NAMED]), *more])
+
+
 def _no_key(events: Sequence[Column], table: Sequence[Column], where: str) -> str:
-    names = [", ".join(column.name for column in columns) for columns in (events, table)]
+    names = [_named(events), _named(table)]
     return (
         f"no column of the interactions ({names[0]}) holds the ids of {where} ({names[1]}): give both files a column of the same ids, "
         "written alike, preferably of the same name"
