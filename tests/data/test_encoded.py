@@ -7,6 +7,7 @@ import pytest
 from tt_hydra.contracts import Ragged
 from tt_hydra.data import encoded
 from tt_hydra.data.encoded import EncodedTable, pad_ranges, tokenize
+from tt_hydra.tower.tokenizer import HashTokenizer
 
 
 def words(texts):
@@ -35,6 +36,27 @@ def test_chunks_do_not_change_the_tokens(monkeypatch):
     assert parts.values.tolist() == whole.values.tolist() == [1, 2, 3, 1, 1]
     assert parts.offsets.tolist() == whole.offsets.tolist() == [0, 2, 2, 3, 5]
     assert parts.values.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (4, None),
+        (3, "INFO item title: 33.3% of 3 texts are cut at 3 words"),
+        (1, "WARNING item title: 66.7% of 3 texts are cut at 1 words"),
+    ],
+)
+def test_texts_that_are_cut_are_told_of_a_side_that_is_named(limit, told, tmp_path, monkeypatch, caplog):
+    """Of 4, 1 and 3 words; a blank text is none."""
+    EncodedTable.save(tmp_path / "t", 4, {}, {"title": pl.Series(["a b c d", "", "e", "f g h"])})
+    table, tokenizer = EncodedTable.load(tmp_path / "t"), HashTokenizer(buckets=9, max_words=limit)
+    monkeypatch.setattr(encoded, "TOKENIZER_CHUNK", 2)
+    with caplog.at_level("INFO"):
+        table.tokenized(tokenizer)
+        assert not caplog.records
+        table.tokenized(tokenizer, "item")
+    lines = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+    assert lines == ([] if told is None else [f"{told} (tower.text_max_words)"])
 
 
 def test_a_table_comes_back_as_it_was_saved_whatever_its_features_are_called(tmp_path):

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from tt_hydra.contracts import Feature, Features, History, Kind, Padded, Ragged, Schema, SideSchema
+from tt_hydra.contracts import Cutting, Feature, Features, History, Kind, Padded, Ragged, Schema, Side, SideSchema
 from tt_hydra.errors import ConfigError
 from tt_hydra.pooling.attention import Attention
 from tt_hydra.pooling.cls import Cls
 from tt_hydra.pooling.mean import Mean
 from tt_hydra.tower import pretrained, transformer
 from tt_hydra.tower.bert import Bert
+from tt_hydra.tower.pretrained import count_cut
 from tt_hydra.tower.transformer import Transformer
 from tt_hydra.tower.two_tower import TwoTower
 
@@ -223,6 +224,22 @@ def test_prompts_and_lengths_are_per_side(tiny_bert: Path) -> None:
     assert query.row(0).tolist() == [2, 31, 32, 5, 6, 3]
     assert item.row(0).tolist() == [2, 5, 6, 7, 8, 9, 10, 3]
     assert len(query.row(1)) == len(item.row(1)) == 0
+
+
+def test_texts_beyond_the_limit_are_counted(tiny_bert: Path) -> None:
+    """Letters are tokens, beside two special ones: of 4 letters and of 6 more than fit, of 3 all that fit."""
+    sides: tuple[Side, ...] = ("query", "item")
+    for side in sides:
+        tokenizer: Any = spec(tiny_bert, **{f"{side}_max_length": 5}).tokenizer(side)
+        tokens, cut = tokenizer.counted(["a b c d", "a b c", "", "a b c d e f", " "])
+        assert cut == 2
+        assert np.diff(tokens.offsets).tolist() == [5, 5, 0, 5, 0]
+        assert tokenizer.limit == f"5 tokens (tower.{side}_max_length)"
+        assert isinstance(tokenizer, Cutting)
+
+
+def test_a_tokenizer_that_knows_nothing_of_the_rest_counts_what_fills_the_limit() -> None:
+    assert count_cut([[1, 2], [1], [3, 4]], 2, None) == 2
 
 
 def test_a_model_comes_back_from_its_files_alone(tiny_bert: Path, tmp_path: Path, pad: Pad) -> None:

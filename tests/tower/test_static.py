@@ -55,6 +55,14 @@ def vectors(model: TwoTower, pad: Pad, texts: list[str] = TEXTS) -> torch.Tensor
     return model.eval().embed_queries(Features(len(texts), {"text": pad(model.tokenizers["query"](texts))})).detach()
 
 
+def test_texts_beyond_the_limit_are_counted(folder: Path) -> None:
+    tokenizer: Any = Static(model=str(folder), max_length=3).tokenizer("item")
+    tokens, cut = tokenizer.counted([*TEXTS, "a b c d"])
+    assert cut == 2
+    assert np.diff(tokens.offsets).tolist() == [3, 0, 1, 3, 3, 3]
+    assert tokenizer.limit == "3 tokens (tower.max_length)"
+
+
 def test_vectors_are_the_mean_of_the_tokens_vectors(folder: Path, pad: Pad) -> None:
     save_file({"embedding.weight": TABLE}, folder / "model.safetensors")
     expected = torch.stack([TABLE[[5, 6, 7]].mean(0), torch.zeros(4), TABLE[30], TABLE[[7, 6, 5]].mean(0), TABLE[21:30].mean(0)])

@@ -28,6 +28,14 @@ def test_only_the_first_words_are_read() -> None:
     assert tokens.row(0).tolist() == tokens.row(1).tolist()
 
 
+def test_texts_beyond_the_limit_are_counted() -> None:
+    texts = ["one two three four", "one two three", "", "a b c d e", "four"]
+    tokens, cut = TOKENIZE.counted(texts)
+    assert cut == 2
+    assert tokens.values.tolist() == TOKENIZE(texts).values.tolist()
+    assert TOKENIZE.limit == "3 words (tower.text_max_words)"
+
+
 def test_a_batch_is_its_texts_one_by_one() -> None:
     texts = ["toy story", "", "story", "a toy"]
     together = TOKENIZE(texts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -186,6 +186,18 @@ class Tokenizer(Protocol):
 
     def __call__(self, texts: Sequence[str]) -> Ragged:
         """Token ids (int32) of each text; an empty text may give an empty row."""
+
+
+@runtime_checkable
+class Cutting(Protocol):
+    """A tokenizer that reads a text up to a limit, and can say how many were longer."""
+
+    @property
+    def limit(self) -> str:
+        """The limit in words, with its key."""
+
+    def counted(self, texts: Sequence[str]) -> tuple[Ragged, int]:
+        """What calling it gives, and how many of the texts were cut."""
 
 
 class Pooling(Protocol):

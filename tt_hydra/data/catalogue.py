@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from tt_hydra.contracts import Features, FloatArray, History, IntArray, Ragged, Tokenizer
+from tt_hydra.contracts import Features, FloatArray, History, IntArray, Ragged, Side, Tokenizer
 from tt_hydra.data.encoded import EncodedTable, load_array, pad_ranges
 from tt_hydra.data.statistics import Scale, scaled
 
@@ -50,9 +50,9 @@ class Catalogue:
         standing = {part: load_array(folder / f"statistics_{part}.npy") for part in parts} if scales else {}
         return Catalogue(ids, EncodedTable.load(folder / "table", tokens), scales, standing)
 
-    def tokenized(self, tokenizer: Tokenizer) -> Catalogue:
-        """The same with every text as token ids."""
-        return replace(self, table=self.table.tokenized(tokenizer))
+    def tokenized(self, tokenizer: Tokenizer, side: Side | None = None) -> Catalogue:
+        """The same with every text as token ids; see ``EncodedTable.tokenized``."""
+        return replace(self, table=self.table.tokenized(tokenizer, side))
 
     @cached_property
     def _row_of(self) -> dict[str, int]:

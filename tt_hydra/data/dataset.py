@@ -60,10 +60,10 @@ class Dataset:
         """The same with every text as token ids; needed before rows of a side with texts are gathered. Others need no tokenizer."""
         tables: dict[str, Any] = {}
         if "item" in tokenizers:
-            tables["catalogue"] = self.catalogue.tokenized(tokenizers["item"])
+            tables["catalogue"] = self.catalogue.tokenized(tokenizers["item"], "item")
         if "query" in tokenizers:
-            tables["query_table"] = self.query_table.tokenized(tokenizers["query"])
-            tables["context_table"] = self.context_table.tokenized(tokenizers["query"])
+            tables["query_table"] = self.query_table.tokenized(tokenizers["query"], "query")
+            tables["context_table"] = self.context_table.tokenized(tokenizers["query"], "query")
         return replace(self, **tables)
 
     @property

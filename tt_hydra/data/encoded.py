@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from tt_hydra.contracts import IntArray, Padded, Ragged, Tokenizer
+from tt_hydra.contracts import Cutting, IntArray, Padded, Ragged, Side, Tokenizer
+
+logger = logging.getLogger(__name__)
 
 Column = npt.NDArray[np.generic] | Ragged
 """``(rows,)`` int32 codes, ``(rows, 2)`` float32 number and missing flag, or rows of int32 codes or token ids."""
@@ -85,10 +88,29 @@ def as_tensor(column: Column, rows: IntArray | None = None) -> Tensor | Padded:
 
 def tokenize(texts: pl.Series, tokenizer: Tokenizer) -> Ragged:
     """Token ids of a column of texts, chunk by chunk, so that memory holds one chunk of strings."""
-    parts = [tokenizer(texts.slice(start, TOKENIZER_CHUNK).to_list()) for start in range(0, len(texts), TOKENIZER_CHUNK)]
+    return _counted(texts, tokenizer)[0]
+
+
+def _counted(texts: pl.Series, tokenizer: Tokenizer) -> tuple[Ragged, int]:
+    """The same, and how many texts were cut."""
+    parts, cut = [], 0
+    for start in range(0, len(texts), TOKENIZER_CHUNK):
+        chunk = texts.slice(start, TOKENIZER_CHUNK).to_list()
+        part, more = tokenizer.counted(chunk) if isinstance(tokenizer, Cutting) else (tokenizer(chunk), 0)
+        parts.append(part)
+        cut += more
     lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.offsets) for part in parts)])
     values = np.concatenate([np.zeros(0, np.int32), *(part.values.astype(np.int32, copy=False) for part in parts)])
-    return Ragged(values, np.cumsum(lengths))
+    return Ragged(values, np.cumsum(lengths)), cut
+
+
+def _tell_cut(feature: str, tokens: Ragged, cut: int, tokenizer: Tokenizer) -> None:
+    """Says how many of a feature's texts are longer than what is read of them; a warning where most are."""
+    if not cut or not isinstance(tokenizer, Cutting):
+        return
+    texts = int((np.diff(tokens.offsets) > 0).sum())
+    level = logging.WARNING if 2 * cut > texts else logging.INFO
+    logger.log(level, "%s: %.1f%% of %s texts are cut at %s", feature, 100 * cut / texts, f"{texts:,}", tokenizer.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +154,14 @@ class EncodedTable:
         column = str(self.text_names.index(name))
         return pl.read_parquet(self.folder / "texts.parquet", columns=[column])[column].rename(name)
 
-    def tokenized(self, tokenizer: Tokenizer) -> EncodedTable:
-        """The same with every text as token ids."""
-        return dataclasses.replace(self, tokens={name: tokenize(self.texts(name), tokenizer) for name in self.text_names})
+    def tokenized(self, tokenizer: Tokenizer, side: Side | None = None) -> EncodedTable:
+        """The same with every text as token ids; where ``side`` says whose they are, the log says how many are cut."""
+        tokens = {}
+        for name in self.text_names:
+            tokens[name], cut = _counted(self.texts(name), tokenizer)
+            if side is not None:
+                _tell_cut(f"{side} {name}", tokens[name], cut, tokenizer)
+        return dataclasses.replace(self, tokens=tokens)
 
     def gather(self, rows: IntArray) -> dict[str, Tensor | Padded]:
         """The features of the named rows.

@@ -91,7 +91,8 @@ class Bert:
         """The encoder's own, with the side's prompt and length."""
         query = side == "query"
         prompt = self.query_prompt if query else self.item_prompt
-        return PretrainedTokenizer(self.model, prompt, self.query_max_length if query else self.item_max_length, assets)
+        max_length = self.query_max_length if query else self.item_max_length
+        return PretrainedTokenizer(self.model, prompt, max_length, assets, f"{side}_max_length")
 
     def text_encoder(self, pooling: Pooling, only_text: bool, assets: Path | None = None) -> TextEncoder:
         """The pretrained encoder, or its empty architecture where ``assets`` are given.

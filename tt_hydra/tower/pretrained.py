@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import chain
@@ -71,25 +71,36 @@ class PretrainedTokenizer:
         prompt: put before each text that is not empty.
         max_length: tokens that are kept, special tokens included.
         assets: folder that ``save`` wrote, to read instead.
+        key: of the tower that says ``max_length``.
 
     Raises:
         ConfigError: it cannot be found, or takes fewer tokens than ``max_length``.
     """
 
-    def __init__(self, model: str | None, prompt: str, max_length: int, assets: Path | None = None) -> None:
+    def __init__(self, model: str | None, prompt: str, max_length: int, assets: Path | None = None, key: str = "max_length") -> None:
         transformers = _transformers()
         place = location(model) if assets is None else str(assets)
         self.tokenizer = _reading(place, lambda: transformers.AutoTokenizer.from_pretrained(place, local_files_only=assets is not None))
-        self.prompt, self.max_length = prompt, max_length
+        self.prompt, self.max_length, self._key = prompt, max_length, key
         limit = self.tokenizer.model_max_length
         if limit < UNLIMITED and max_length > limit:
             raise ConfigError(f"tower: {max_length} tokens are asked for, but {place} takes at most {limit}; lower the side's max_length")
 
     def __call__(self, texts: Sequence[str]) -> Ragged:
         """Token ids of each text; a text of blanks gives an empty row."""
-        rows = list(chain.from_iterable(self._ids(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)))
+        return self.counted(texts)[0]
+
+    @property
+    def limit(self) -> str:
+        """Tokens that are kept, and the key that says so."""
+        return f"{self.max_length} tokens (tower.{self._key})"
+
+    def counted(self, texts: Sequence[str]) -> tuple[Ragged, int]:
+        """Token ids, and how many texts have more tokens than are kept."""
+        parts = [self._ids(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
+        rows = list(chain.from_iterable(rows for rows, _ in parts))
         values = np.concatenate(rows) if rows else np.empty(0, np.int32)
-        return Ragged(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+        return Ragged(values, np.cumsum([0, *map(len, rows)], dtype=np.int64)), sum(cut for _, cut in parts)
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizer's files, without the place that they came from."""
@@ -97,10 +108,17 @@ class PretrainedTokenizer:
         self.tokenizer.name_or_path = ""
         self.tokenizer.save_pretrained(folder)
 
-    def _ids(self, texts: Sequence[str]) -> list[np.ndarray[tuple[int], np.dtype[np.int32]]]:
+    def _ids(self, texts: Sequence[str]) -> tuple[list[np.ndarray[tuple[int], np.dtype[np.int32]]], int]:
         prompted = [self.prompt + text for text in texts]
-        encoded = self.tokenizer(prompted, truncation=True, max_length=self.max_length, return_attention_mask=False)["input_ids"]
-        return [np.array(ids if text.strip() else [], dtype=np.int32) for text, ids in zip(texts, encoded, strict=True)]
+        encoded = self.tokenizer(prompted, truncation=True, max_length=self.max_length, return_attention_mask=False)
+        rows = [np.array(ids if text.strip() else [], dtype=np.int32) for text, ids in zip(texts, encoded["input_ids"], strict=True)]
+        return rows, count_cut(rows, self.max_length, encoded.encodings)
+
+
+def count_cut(rows: Sequence[Sized], max_length: int, encoded: Sequence[Any] | None) -> int:
+    """How many texts have more tokens than were kept; without what a fast tokenizer knows of the rest, how many fill the limit."""
+    full = [at for at, row in enumerate(rows) if len(row) == max_length]
+    return len(full) if encoded is None else sum(bool(encoded[at].overflowing) for at in full)
 
 
 def _bare(encoder: Any) -> Any:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tt_hydra.contracts import Ragged
 from tt_hydra.errors import ConfigError
-from tt_hydra.tower.pretrained import location
+from tt_hydra.tower.pretrained import count_cut, location
 
 T = TypeVar("T")
 TOKENIZER = "tokenizer.json"
@@ -67,21 +67,33 @@ class TokenPieces:
         self.tokenizer = read_tokenizer(folder)
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_length)
+        self.max_length = max_length
 
     def __call__(self, texts: Sequence[str]) -> Ragged:
         """Token ids of each text; a text of blanks gives an empty row."""
-        rows = list(chain.from_iterable(self._ids(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)))
+        return self.counted(texts)[0]
+
+    @property
+    def limit(self) -> str:
+        """Tokens that are kept, and the key that says so."""
+        return f"{self.max_length} tokens (tower.max_length)"
+
+    def counted(self, texts: Sequence[str]) -> tuple[Ragged, int]:
+        """Token ids, and how many texts have more tokens than are kept."""
+        parts = [self._ids(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
+        rows = list(chain.from_iterable(rows for rows, _ in parts))
         values = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=sum(map(len, rows)))
-        return Ragged(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+        return Ragged(values, np.cumsum([0, *map(len, rows)], dtype=np.int64)), sum(cut for _, cut in parts)
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizer's file."""
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save(str(folder / TOKENIZER))
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def _ids(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
         encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [pieces.ids if text.strip() else [] for text, pieces in zip(texts, encoded, strict=True)]
+        rows = [pieces.ids if text.strip() else [] for text, pieces in zip(texts, encoded, strict=True)]
+        return rows, count_cut(rows, self.max_length, encoded)
 
 
 def find(model: str | None) -> Path:

@@ -32,17 +32,28 @@ class HashTokenizer:
 
     def __call__(self, texts: Sequence[str]) -> Ragged:
         """Token ids of each text; a text without a word gives an empty row."""
+        return self.counted(texts)[0]
+
+    @property
+    def limit(self) -> str:
+        """Words that are read, and the key that says so."""
+        return f"{self.max_words} words (tower.text_max_words)"
+
+    def counted(self, texts: Sequence[str]) -> tuple[Ragged, int]:
+        """Token ids, and how many texts have more words than are read."""
         known: dict[str, npt.NDArray[np.int32]] = {}
-        rows = [self._words(text) for text in texts]
+        every = [self._words(text) for text in texts]
+        rows = [words[: self.max_words] for words in every]
         for word in {word for words in rows for word in words}:
             known[word] = self._pieces(word)
         pieces = [known[word] for words in rows for word in words]
         lengths = [sum(len(known[word]) for word in words) for words in rows]
         values = np.concatenate(pieces) if pieces else np.empty(0, np.int32)
-        return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        cut = sum(len(words) > self.max_words for words in every)
+        return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)), cut
 
     def _words(self, text: str) -> list[str]:
-        return WORD.findall(unicodedata.normalize("NFKC", text).casefold())[: self.max_words]
+        return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
     def _pieces(self, word: str) -> npt.NDArray[np.int32]:
         marked = f"<{word}>"
