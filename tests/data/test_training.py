@@ -119,6 +119,21 @@ def test_content_is_equal_where_the_features_are_whatever_the_id(prepared, make_
     assert len(set(numbers.tolist())) == 4
 
 
+def test_items_of_blank_texts_equal_nobody(prepared, make_tables):
+    """All six agree in genre and price; the third has no title but a summary, and so has the fourth."""
+    texts = {"title": ["", None, " ", "", "same", "Same"], "about": [None, "  ", "so", "SO", "", ""]}
+    items = make_tables().items.with_columns(
+        genres=pl.lit("x"), price=pl.lit(1.0), **{name: pl.Series(each) for name, each in texts.items()}
+    )
+    features = {"title": FeatureSpec(kind="text"), "about": FeatureSpec(kind="text"), "genres": FeatureSpec(kind="multi")}
+    declaration = Declaration(items=features, split=SplitSpec(kind="leave_last_out"))
+    numbers = prepared(make_tables(items=items, declaration=declaration)).training_view().content().tolist()
+    assert numbers[2] == numbers[3]
+    assert numbers[4] == numbers[5]
+    assert len(set(numbers)) == 4
+    assert max(numbers) < 6, "pairs of a question and a content are numbered"
+
+
 def test_items_that_have_no_text_are_told_apart_by_their_id(prepared, make_tables):
     features = {"id": FeatureSpec(kind="categorical"), "genres": FeatureSpec(kind="multi")}
     items = make_tables().items.with_columns(genres=pl.lit("x"))

@@ -67,9 +67,10 @@ def item_texts(dataset: Dataset) -> Sequence[str]:
 
 
 def content(dataset: Dataset) -> IntArray:
-    """``(num_items,)`` equal numbers for items whose features agree, texts up to case and spaces.
+    """``(num_items,)`` equal numbers below ``num_items`` for items whose features agree, texts up to case and spaces.
 
-    Statistics play no part. Nor does an id among the features where there are texts: one text under two ids is one content.
+    Statistics play no part. Nor does an id among the features where there are texts: one text under two ids is one content. An item
+    whose texts are all blank says too little to be the same as another.
     """
     table = dataset.catalogue.table
     identity = _identity(dataset) if table.text_names else ()
@@ -77,9 +78,12 @@ def content(dataset: Dataset) -> IntArray:
     for name, column in table.columns.items():
         if name not in identity:
             numbers = _finer(numbers, _values(column))
+    blank = np.full(table.size, bool(table.text_names))
     for name in table.text_names:
-        numbers = _finer(numbers, _ranks(normalised(table.texts(name))))
-    return numbers
+        texts = normalised(table.texts(name))
+        numbers = _finer(numbers, _ranks(texts))
+        blank &= (texts == "").fill_null(value=True).to_numpy()
+    return _finer(numbers, np.where(blank, 1 + np.arange(table.size), 0))
 
 
 def normalised(texts: pl.Series) -> pl.Series:
