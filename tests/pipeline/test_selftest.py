@@ -24,7 +24,7 @@ from tt_hydra.negatives.popularity import Popularity
 from tt_hydra.negatives.queue import Queue
 from tt_hydra.negatives.uniform import Uniform
 from tt_hydra.pipeline import selftest
-from tt_hydra.pipeline.selftest import ITEMS, QUERIES, TEMPERATURE, Nearness, World, asked_for, lines, measure
+from tt_hydra.pipeline.selftest import BATCH, ITEMS, QUERIES, TEMPERATURE, Nearness, World, asked_for, lines, measure
 
 STEPS = 400
 
@@ -65,6 +65,18 @@ def test_the_right_correction_beats_none_by_a_wide_margin(name: str) -> None:
 def test_what_was_drawn_for_another_query_is_corrected_by_the_way_it_came() -> None:
     """More negatives, of which each counts as often as it should, bring no query farther from the truth than those of the batch."""
     assert near("one of all", 1.0).divergence < 1.1 * near("in_batch", 1.0).divergence
+
+
+@pytest.mark.parametrize("memory", [5, BATCH, BATCH + 7])
+def test_a_queue_keeps_the_newest_positives_whatever_the_batch(memory: int) -> None:
+    """Candidates of the third step, and how likely they are: with those that are kept, as one of ``64 + memory`` positives."""
+    world = World.make(3, 0)
+    fitted = Queue(memory=memory).fit(world.training())
+    _, targets, candidates = list(selftest._steps(world, fitted, 1.0, 0))[2]
+    kept = world.positives[:2].ravel()[-memory:]
+    assert candidates.tolist() == sorted({*world.positives[2].tolist(), *kept.tolist()})
+    assert candidates[(targets.origin & int(Origin.QUEUE)) > 0].tolist() == sorted(set(kept.tolist()))
+    assert targets.log_q.numpy() == pytest.approx(fitted.log_presence(candidates.numpy(), BATCH + memory))
 
 
 @pytest.mark.parametrize("name", ["in_batch", "popularity", "mixed"])

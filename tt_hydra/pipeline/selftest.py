@@ -159,22 +159,22 @@ def _loss(function: LossFunction, scores: Tensor, queries: Tensor, candidates: T
 
 def _steps(world: World, sampler: FittedSampler, correction: Correction, seed: int) -> Iterator[tuple[Tensor, Targets, Tensor]]:
     """Queries, targets and candidates of each step, as training makes them."""
-    kept: deque[IntArray] = deque(maxlen=sampler.memory // BATCH)
+    kept: deque[int] = deque(maxlen=sampler.memory)
     generator = np.random.default_rng([seed, 1])
     for number, (queries, positives) in enumerate(zip(world.queries, world.positives, strict=True), 1):
         if isinstance(sampler, Observer):
             sampler.observe(positives, number)
         drawn = sampler.draw(DrawRequest(examples=queries, positives=positives), generator)
-        remembered = np.concatenate([np.empty(0, np.int64), *kept])
+        remembered = np.array(kept, np.int64)
         rows, column = np.unique(np.concatenate([positives, drawn.rows, remembered]), return_inverse=True)
         positive = np.full(BATCH, int(Origin.IN_BATCH if sampler.in_batch else 0))
         origin = np.zeros(len(rows), np.int64)
         np.bitwise_or.at(origin, column, np.concatenate([positive, drawn.origin, np.full(len(remembered), int(Origin.QUEUE))]))
-        log_q = correction * drawn.log_q(rows, sampler.log_presence(rows, BATCH * (1 + len(kept))), sampler.in_batch)
+        log_q = correction * drawn.log_q(rows, sampler.log_presence(rows, BATCH + len(kept)), sampler.in_batch)
         targets = Targets.plain(
             torch.from_numpy(column[:BATCH]), len(rows), origin=torch.from_numpy(origin), log_q=torch.from_numpy(log_q).float()
         )
-        kept.append(positives)
+        kept.extend(positives.tolist())
         yield torch.from_numpy(queries), targets, torch.from_numpy(rows)
 
 
