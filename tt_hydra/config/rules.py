@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tt_hydra.component import TARGET, instantiate, option_of
-from tt_hydra.config import declared, objective, sampling, signature
+from tt_hydra.config import declared, objective, sampling, signature, tower_keys
 from tt_hydra.config.nodes import VECTORS, Rule, Spec, any_loss, changed, constant
 from tt_hydra.config.problems import Problem
 from tt_hydra.errors import TTHydraError
@@ -235,6 +235,7 @@ RUN_RULES: tuple[Rule, ...] = (
     tie,
     alignment,
     frozen_pooling,
+    *tower_keys.RULES,
     loss_and_temperature,
     negatives_and_data,
     *sampling.RULES,
